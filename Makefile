@@ -1,0 +1,37 @@
+# What developers, CI and newcomers run. `make` alone lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := common api worker monitoring/exporter local
+LOCKS := api worker exporter dev
+
+.DEFAULT_GOAL := help
+.PHONY: help install lock lint format test up demo compose-test clean
+
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+$(VENV)/.installed: requirements/dev.txt $(addsuffix /pyproject.toml,$(PACKAGES))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Planner needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Name another: make PYTHON=python3.13")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix --editable ,$(PACKAGES))
+	@touch $@
+
+install: $(VENV)/.installed ## Make .venv with everything, locked
+
+lock: $(VENV)/.installed ## Renew requirements/*.txt (UPGRADE=1 takes new versions)
+	@for name in $(LOCKS); do PATH="$(abspath $(BIN)):$$PATH" requirements/lock $$name $(if $(UPGRADE),--upgrade); done
+
+lint: install ## ruff, mypy --strict, the import contract
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+test: install ## Every suite that needs no Docker
+	$(BIN)/pytest -n 2

@@ -1,0 +1,43 @@
+"""Connections to PostgreSQL for what runs synchronously: worker, dispatcher, exporter, command line.
+
+The API, which is asynchronous, makes its own.
+"""
+
+from sqlalchemy import URL, Engine, create_engine, make_url
+
+from planner_common.settings import Settings
+
+
+def database_url(settings: Settings, driver: str) -> URL:
+    """`DATABASE_URL` for SQLAlchemy with the given driver (`psycopg`, `asyncpg`)."""
+    return make_url(settings.database_url.get_secret_value()).set(drivername=f"postgresql+{driver}")
+
+
+def libpq_url(settings: Settings) -> str:
+    """`DATABASE_URL` for libpq, with its password: for connections made without SQLAlchemy (LISTEN)."""
+    return database_url(settings, "psycopg").set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def timeouts(statement_seconds: float, idle_in_transaction_seconds: float = 30) -> dict[str, str]:
+    """Server-side bounds for a session, in milliseconds as PostgreSQL takes them.
+
+    The second one is what frees the row locks of a process that was frozen (SIGSTOP, a dead host) inside a transaction.
+    """
+    return {
+        "statement_timeout": str(int(statement_seconds * 1000)),
+        "idle_in_transaction_session_timeout": str(int(idle_in_transaction_seconds * 1000)),
+    }
+
+
+def make_engine(
+    settings: Settings, application_name: str, *, pool_size: int = 1, statement_seconds: float = 60
+) -> Engine:
+    """An engine whose sessions show up as `application_name` in `pg_stat_activity` and can't wait for ever."""
+    options = " ".join(f"-c {name}={value}" for name, value in timeouts(statement_seconds).items())
+    return create_engine(
+        database_url(settings, "psycopg"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"application_name": application_name, "connect_timeout": 5, "options": options},
+    )

@@ -1,0 +1,35 @@
+"""The catalogue of every metric that a service counts itself. What the exporter measures is in the exporter.
+
+With several processes behind one port (uvicorn's, Celery's children) prometheus-client keeps the numbers in files below
+`PROMETHEUS_MULTIPROC_DIR`, and `serve` adds them up. That variable must be set before this module is imported, so a
+service's `__main__` calls `planner_common.multiprocess.prepare` first.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+LATENESS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
+
+http_requests = Counter("planner_http_requests", "Requests answered, by route template.", ["method", "route", "status"])
+http_request_seconds = Histogram(
+    "planner_http_request_duration_seconds", "Time to answer a request.", ["method", "route"], buckets=SECONDS
+)
+rate_limited = Counter("planner_http_rate_limited", "Requests refused with 429.", ["route"])
+cache_reads = Counter("planner_cache_reads", "Reads of the answer cache.", ["result"])  # hit, miss, error
+streams = Gauge("planner_streams", "Live streams open now.", multiprocess_mode="livesum")
+
+dispatch_claims = Counter("planner_dispatcher_claims", "Changes claimed for dispatch.")
+dispatch_reclaims = Counter("planner_dispatcher_lease_expiries", "Changes whose lease ran out: dispatched once more.")
+dispatch_messages = Counter("planner_dispatcher_messages", "Messages handed to the broker.", ["queue"])
+dispatch_errors = Counter("planner_dispatcher_errors", "Rounds that failed, by what was away.", ["dependency"])
+
+tasks = Counter("planner_tasks", "Celery tasks finished, by state.", ["task", "state"])
+task_seconds = Histogram("planner_task_duration_seconds", "Time a task ran.", ["task"], buckets=SECONDS)
+notifications_written = Counter("planner_notifications_written", "Notifications that fan-out wrote.")
+notification_lateness = Histogram(
+    "planner_notification_lateness_seconds",
+    "From the commit of a change to its notifications being written.",
+    buckets=LATENESS,
+)

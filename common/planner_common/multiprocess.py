@@ -1,0 +1,36 @@
+"""Metrics of several processes behind one port. Import this before anything that imports `prometheus_client`."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+
+def prepare() -> Path:
+    """Point prometheus-client at an empty folder for this service's processes to share, and return it.
+
+    Files of an earlier run would be added to the present: the folder is emptied. Without `PROMETHEUS_MULTIPROC_DIR` in
+    the environment it is a new temporary folder.
+    """
+    folder = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix="planner-metrics-"))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    return folder
+
+
+def serve(host: str, port: int) -> None:
+    """Serve the sum of all processes' metrics at `/metrics`, from a thread. Raises OSError if the port is taken."""
+    from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415  # see the module's docstring
+    from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    start_http_server(port, host, registry)
+
+
+def forget(pid: int) -> None:
+    """Drop the gauges of a process that ended. Its counters stay: what happened has happened."""
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+
+    mark_process_dead(pid)

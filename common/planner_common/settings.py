@@ -1,0 +1,158 @@
+"""Every setting of every service, typed and checked when a process starts.
+
+A setting is read from the environment variable of its name in capitals, or, for secrets, from the file that
+`<NAME>_FILE` names (the way of Docker's and Compose's secrets). A file wins over nothing only: giving both is an error.
+"""
+
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+HEARTBEAT_SECONDS = 5
+"""How often a loop that lives shows it by touching its heartbeat file."""
+
+
+class SecretFileSource(PydanticBaseSettingsSource):
+    """Reads a setting from the file that `<NAME>_FILE` names, without the line break at its end."""
+
+    def get_field_value(
+        self,
+        field: FieldInfo,  # noqa: ARG002
+        field_name: str,
+    ) -> tuple[Any, str, bool]:
+        variable = f"{field_name.upper()}_FILE"
+        path = os.environ.get(variable)
+        if not path:
+            return None, field_name, False
+        if os.environ.get(field_name.upper()):
+            raise ValueError(f"{variable} and {field_name.upper()} are both set: keep one of them")
+        try:
+            return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False
+        except OSError as error:
+            raise ValueError(f"{variable} names {path}, which cannot be read: {error.strerror}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class Settings(BaseSettings):
+    """The settings, by field: `Settings().database_url` is what `DATABASE_URL` or `DATABASE_URL_FILE` say."""
+
+    model_config = SettingsConfigDict(env_file=None, extra="ignore", frozen=True)
+
+    # ---- where things are
+    database_url: SecretStr = SecretStr("postgresql://planner@127.0.0.1:5432/planner")
+    """PostgreSQL, as libpq writes it: `postgresql://user:password@host:port/database`."""
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """The Redis instance; broker, cache and limits are its databases 0, 1 and 2 unless they are given one by one."""
+    celery_broker_url: SecretStr | None = None
+    """Celery's broker; `REDIS_URL` unless given."""
+    celery_result_backend: SecretStr | None = None
+    """Where operators' tasks leave their results; the broker's database unless given."""
+    redis_cache_url: SecretStr | None = None
+    """Cached answers; database 1 of `REDIS_URL` unless given."""
+    rate_limit_url: SecretStr | None = None
+    """Rate limits; database 2 of `REDIS_URL` unless given."""
+
+    # ---- the API
+    signing_key: SecretStr | None = Field(default=None, min_length=32)
+    """Signs access tokens (HS256): 32 characters or more. The API does not start without it."""
+    registration: Literal["open", "closed"] = "open"
+    """Whether anyone may register an account."""
+    access_token_seconds: int = Field(default=900, ge=30)
+    """How long an access token is good for."""
+    refresh_token_days: int = Field(default=30, ge=1)
+    """How long an unused refresh token is good for."""
+    rate_limit: str = "1200/minute"
+    """What one account, or one address where nobody is logged in, may ask of one route."""
+    rate_limit_login: str = "30/minute"
+    """What one address may try of registering, logging in and refreshing."""
+    trusted_proxies: str = ""
+    """Addresses or networks whose `X-Forwarded-For` is believed, separated by commas. None unless given."""
+    api_host: str = "127.0.0.1"
+    api_port: int = 8000
+    api_processes: int = Field(default=1, ge=1)
+    api_metrics_port: int = 9101
+    database_pool: int = Field(default=10, ge=1)
+    """Connections to PostgreSQL that one API process keeps."""
+    cache_seconds: int = Field(default=300, ge=1)
+    """How long an answer stays in the cache. It can't be stale: its key holds the revision."""
+
+    # ---- the dispatcher and the workers
+    lease_seconds: float = Field(default=5.0, gt=0)
+    """How long a dispatched change may wait for a worker before it is dispatched again."""
+    dispatch_poll_seconds: float = Field(default=1.0, gt=0)
+    """How long the dispatcher sleeps when nothing wakes it."""
+    worker_processes: int = Field(default=2, ge=1)
+    worker_metrics_host: str = "127.0.0.1"
+    worker_metrics_port: int = 9102
+    heartbeat_file: Path | None = None
+    """The file that dispatcher and worker touch while they turn; none unless given."""
+
+    # ---- the exporter
+    exporter_host: str = "127.0.0.1"
+    exporter_port: int = 9808
+
+    # ---- logs
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: coloured on a terminal, JSON elsewhere."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # no .env: Compose and the shell read it
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # SecretFileSource instead
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, SecretFileSource(settings_cls)
+
+    def broker(self) -> str:
+        return self._redis(self.celery_broker_url, 0)
+
+    def results(self) -> str:
+        return self._redis(self.celery_result_backend or self.celery_broker_url, 0)
+
+    def cache(self) -> str:
+        return self._redis(self.redis_cache_url, 1)
+
+    def limits(self) -> str:
+        return self._redis(self.rate_limit_url, 2)
+
+    def _redis(self, own: SecretStr | None, database: int) -> str:
+        if own is not None:
+            return own.get_secret_value()
+        address, _, query = self.redis_url.get_secret_value().partition("?")
+        scheme, _, rest = address.partition("://")
+        host = rest.partition("/")[0]
+        return f"{scheme}://{host}/{database}{'?' + query if query else ''}"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once. Raises pydantic's ValidationError, or ValueError for a secret's file."""
+    return Settings()
+
+
+def settings_or_exit() -> Settings:
+    """The settings, for a process's first line.
+
+    What is wrong is printed by name, without values, and the exit status is 78 (EX_CONFIG of sysexits.h).
+    """
+    try:
+        return get_settings()
+    except ValidationError as error:
+        for fault in error.errors(include_input=False, include_url=False):
+            sys.stderr.write(f"setting {'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}\n")
+    except ValueError as error:
+        sys.stderr.write(f"setting: {error}\n")
+    sys.exit(78)
