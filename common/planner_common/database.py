@@ -7,6 +7,15 @@ from sqlalchemy import URL, Engine, create_engine, make_url
 
 from planner_common.settings import Settings
 
+# For libpq: notice within some ten seconds that the other side is gone without a word.
+KEEPALIVES = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
 
 def database_url(settings: Settings, driver: str) -> URL:
     """`DATABASE_URL` for SQLAlchemy with the given driver (`psycopg`, `asyncpg`)."""
@@ -39,5 +48,5 @@ def make_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args={"application_name": application_name, "connect_timeout": 5, "options": options},
+        connect_args={"application_name": application_name, "options": options, **KEEPALIVES},
     )

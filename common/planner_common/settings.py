@@ -91,10 +91,25 @@ class Settings(BaseSettings):
     dispatch_poll_seconds: float = Field(default=1.0, gt=0)
     """How long the dispatcher sleeps when nothing wakes it."""
     worker_processes: int = Field(default=2, ge=1)
+    """Children that a worker runs tasks in."""
+    worker_name: str = "worker@%h"
+    """What Celery calls a worker (`%h`: the host's name). Two workers on one host need different names."""
     worker_metrics_host: str = "127.0.0.1"
     worker_metrics_port: int = 9102
+    dispatcher_metrics_port: int = 9103
+    """Where the dispatcher serves its metrics, on the workers' `WORKER_METRICS_HOST`."""
     heartbeat_file: Path | None = None
     """The file that dispatcher and worker touch while they turn; none unless given."""
+
+    # ---- Flower
+    flower_user: str = Field(default="planner", min_length=1, pattern="^[^:]+$")
+    """Who may look at Flower."""
+    flower_password: SecretStr | None = Field(default=None, min_length=1)
+    """Flower does not start without it."""
+    flower_host: str = "127.0.0.1"
+    flower_port: int = 5555
+    flower_read_only: bool = True
+    """Whether Flower only shows. If not, whoever is logged in may also revoke tasks and shut workers down."""
 
     # ---- the exporter
     exporter_host: str = "127.0.0.1"

@@ -1,0 +1,20 @@
+"""The workers' connections to PostgreSQL: one per process, made when a task first asks for it."""
+
+from functools import lru_cache
+
+from planner_common.database import make_engine
+from planner_common.settings import get_settings
+from sqlalchemy import Engine
+
+from planner_worker.app import STATEMENT_SECONDS
+
+
+@lru_cache(maxsize=1)
+def engine() -> Engine:
+    """An engine in which each statement is a transaction of its own.
+
+    Called in tasks only, hence after the fork: a connection must not be shared by two processes.
+    """
+    return make_engine(get_settings(), "planner-worker", statement_seconds=STATEMENT_SECONDS).execution_options(
+        isolation_level="AUTOCOMMIT"
+    )

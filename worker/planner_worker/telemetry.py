@@ -1,0 +1,52 @@
+"""What a worker says of its work: one log line per task, with the requests that caused it, and the metrics.
+
+Imported by workers alone (it is one of the application's `include`), so that sending a task needs none of it.
+"""
+
+import logging
+import time
+from typing import Any
+
+from celery import signals, states
+from planner_common import metrics
+from planner_common.logging import bind, clear, configure_logging, get_logger
+from planner_common.settings import get_settings
+
+logger = get_logger("planner_worker")
+started = 0.0
+"""When the task of this process began (a child runs one at a time), by the monotonic clock."""
+
+
+@signals.setup_logging.connect
+def set_up_logging(**_signal: Any) -> None:
+    """Take Celery's place: it configures no logging where this signal is connected. Children inherit it."""
+    configure_logging(get_settings(), "worker")
+    # Their lines for each task received and succeeded say less than ours.
+    for chatty in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@signals.task_prerun.connect
+def begin(task_id: str, task: Any, **_signal: Any) -> None:
+    """Put the task's and its requests' ids on every line that is logged from here on."""
+    global started  # noqa: PLW0603  # see its docstring
+    started = time.monotonic()
+    clear()
+    bind(task=task.name, task_id=task_id)
+    if request_ids := (task.request.headers or {}).get("request_ids"):
+        bind(request_ids=request_ids)
+
+
+@signals.task_postrun.connect
+def end(task: Any, retval: Any, state: str, **_signal: Any) -> None:
+    """Count the task and log its line, which carries what it returned: the numbers of what it did."""
+    seconds = time.monotonic() - started
+    metrics.tasks.labels(task.name, state).inc()
+    metrics.task_seconds.labels(task.name).observe(seconds)
+    if state == states.SUCCESS:
+        logger.info("task done", seconds=round(seconds, 4), **retval)
+    else:
+        logger.warning(
+            "task failed", seconds=round(seconds, 4), state=state, error=f"{type(retval).__name__}: {retval}"
+        )
+    clear()
