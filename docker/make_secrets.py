@@ -1,0 +1,52 @@
+"""Makes the secrets of a Compose stack: random, on the first start, one folder of the volume for each service.
+
+A service mounts its own folder at /run/secrets and sees no other. What exists is kept, so doing it again is harmless;
+the URLs are put together anew each time. The files that Planner's own user reads are for that user alone; the official
+images run as other users, so theirs are readable by whoever mounts the folder.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+ROOT = Path("/secrets")
+OURS = 0o400
+THEIRS = 0o444
+
+
+def keep(name: str, value: str, mode: int) -> None:
+    """Write the file in one step: a start that is interrupted leaves the old content or the new, never half of it."""
+    path = ROOT / name
+    path.parent.mkdir(exist_ok=True)
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_text(value + "\n", encoding="ascii")
+    new.chmod(mode)
+    new.replace(path)
+
+
+def made(name: str, mode: int, prefix: str = "") -> str:
+    """The secret in that file, made now if there is none yet."""
+    path = ROOT / name
+    if not path.exists():
+        keep(name, prefix + secrets.token_urlsafe(32), mode)
+    return path.read_text(encoding="ascii").strip()
+
+
+def main() -> None:
+    os.umask(0o022)
+    database = made("postgres/password", THEIRS)
+    redis = made("redis/password", THEIRS)
+    keep("redis/password.conf", f"requirepass {redis}", THEIRS)
+    for service in ("migrate", "api", "worker", "exporter"):
+        keep(f"{service}/database_url", f"postgresql://planner:{database}@postgres:5432/planner", OURS)
+    for service in ("api", "worker", "flower", "exporter"):
+        keep(f"{service}/redis_url", f"redis://:{redis}@redis:6379/0", OURS)
+    made("api/signing_key", OURS)
+    made("flower/login", OURS, "planner:")
+    made("grafana/password", THEIRS)
+
+
+if __name__ == "__main__":
+    main()
