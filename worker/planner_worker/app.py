@@ -60,7 +60,7 @@ def configuration() -> dict[str, Any]:
         "task_serializer": "json",
         "result_serializer": "json",
         "event_serializer": "json",
-        "task_queues": [CeleryQueue(queue.value) for queue in Queue],
+        "task_queues": [CeleryQueue(queue.value, routing_key=queue.value) for queue in Queue],
         "task_default_queue": Queue.HOUSEKEEPING.value,
         "task_create_missing_queues": False,
         "task_routes": {task.value: {"queue": queue.value} for task, queue in QUEUE_OF.items()},
