@@ -1,29 +1,40 @@
 """What route handlers ask for: a connection in a transaction, the caller, the settings."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Request
+from fastapi.security import OAuth2PasswordBearer
 from planner_common.settings import Settings
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from planner_api.database import begin
+from planner_api.errors import forbidden, unauthorized
+from planner_api.redis import Cache
+from planner_api.tokens import ACCOUNT, Caller
+
+__all__ = ["AccountCallerDep", "CacheDep", "Caller", "CallerDep", "ConnectionDep", "SettingsDep"]
+
+SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 async def transaction(request: Request) -> AsyncIterator[AsyncConnection]:
     """One transaction for the request.
 
     `scope="function"`: it commits before the answer leaves, so a commit that fails is answered 5xx (I1). FastAPI's
-    default would commit after the answer.
+    default would commit after the answer. What was committed may be a change, so the dispatcher is woken: in this
+    process only an event is set, nothing is waited for.
     """
-    async with request.app.state.engine.begin() as connection:
+    async with begin(request.app.state.engine) as connection:
         yield connection
+    if request.method not in SAFE_METHODS:
+        request.app.state.waker.wake()
 
 
 ConnectionDep = Annotated[AsyncConnection, Depends(transaction, scope="function")]
 
 
-def settings_of(request: Request) -> Settings:
+async def settings_of(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
@@ -31,10 +42,36 @@ def settings_of(request: Request) -> Settings:
 SettingsDep = Annotated[Settings, Depends(settings_of)]
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks: an account, logged in by an access token or a personal token."""
+async def cache_of(request: Request) -> Cache:
+    cache: Cache = request.app.state.cache
+    return cache
 
-    account_id: UUID
-    person_id: UUID
-    scopes: frozenset[str]
+
+CacheDep = Annotated[Cache, Depends(cache_of)]
+
+# For OpenAPI. The token itself was read before the route was entered, by `authentication.identify`.
+bearer = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/token", auto_error=False)
+
+
+async def logged_in(request: Request, token: Annotated[str | None, Depends(bearer)]) -> Caller:
+    """The caller. 401 for nobody, 403 for a personal token without the scope that the method needs."""
+    caller: Caller | None = request.scope.get("caller")
+    if caller is None:
+        raise unauthorized("Send an access token or a personal token." if token is None else "The token is not good.")
+    needed = "read" if request.method in SAFE_METHODS else "write"
+    if needed not in caller.scopes:
+        raise forbidden(f"This token lacks the scope «{needed}».")
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(logged_in)]
+
+
+async def logged_in_in_person(caller: CallerDep) -> Caller:
+    """The caller, by a login of their own: a personal token may not make or end tokens and sessions."""
+    if ACCOUNT not in caller.scopes:
+        raise forbidden("A personal token may not manage tokens: log in with the password.")
+    return caller
+
+
+AccountCallerDep = Annotated[Caller, Depends(logged_in_in_person)]

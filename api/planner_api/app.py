@@ -1,0 +1,110 @@
+"""Puts the API together."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.routing import iter_route_contexts
+from planner_common import schema
+from planner_common.settings import Settings
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse
+
+from planner_api import errors
+from planner_api.database import make_engine
+from planner_api.limits import RateLimits
+from planner_api.middleware import Requests
+from planner_api.passwords import Passwords
+from planner_api.redis import Cache, Guard, make_client
+from planner_api.routes import accounts, health, personal_tokens
+from planner_api.routing import Route, make_router
+from planner_api.tokens import AccessTokens
+from planner_api.waker import Waker
+
+BASE = "/api/v1"
+
+# One line for each noun.
+ROUTERS: list[APIRouter] = [
+    accounts.router,
+    personal_tokens.router,
+]
+
+description = make_router("description", include_in_schema=False)
+
+
+@description.get("/openapi.json")
+async def openapi(request: Request) -> JSONResponse:
+    return JSONResponse(request.app.openapi())
+
+
+@description.get("/docs")
+async def docs() -> HTMLResponse:
+    return get_swagger_ui_html(openapi_url="/openapi.json", title="Planner")
+
+
+class Application(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            document["components"]["schemas"]["Problem"] = errors.SCHEMA
+        return super().openapi()
+
+
+def templates(app: FastAPI) -> dict[int, str]:
+    """The address template of every route, by the route's identity: what logs and metrics call a request."""
+    found = {}
+    for context in iter_route_contexts(app.routes):
+        if not isinstance(context.original_route, Route):
+            raise TypeError(f"{context.path} is no planner_api.routing.Route: it would be neither limited nor checked")
+        found[id(context.original_route)] = context.path or ""
+    return found
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. It connects to PostgreSQL and Redis when its lifespan begins, and needs neither to start."""
+    if settings.signing_key is None:
+        raise ValueError("SIGNING_KEY is not set")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        state = app.state
+        state.engine = make_engine(settings)
+        probe, cache_client = make_client(settings.limits()), make_client(settings.cache())
+        state.guard = Guard(probe)
+        state.cache = Cache(cache_client, state.guard, settings.cache_seconds)
+        state.rate_limits = RateLimits(settings, state.guard)
+        state.passwords = Passwords()
+        state.waker = Waker(settings)
+        state.waker.start()
+        try:
+            yield
+        finally:
+            await state.waker.close()
+            await state.guard.close()
+            await state.rate_limits.close()
+            await cache_client.aclose()
+            await probe.aclose()
+            await state.engine.dispose()
+
+    app = Application(
+        title="Planner",
+        version="1",
+        description="Shared events, and everyone in them told: once, on time.",
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.schema_head = schema.head()
+    app.state.access_tokens = AccessTokens(settings.signing_key.get_secret_value(), settings.access_token_seconds)
+    for router in ROUTERS:
+        app.include_router(router, prefix=BASE)
+    app.include_router(health.router)
+    app.include_router(description)
+    errors.install(app)
+    app.add_middleware(Requests, templates=templates(app))
+    return app

@@ -1,0 +1,88 @@
+"""What surrounds every request: its id, its bound on the body, its line in the log, its numbers, and the last resort
+for errors. One pure ASGI layer, so that streams pass through as they are."""
+
+import re
+import time
+from uuid import uuid4
+
+from planner_common import logging, metrics
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from planner_api.errors import to_problem, too_large
+from planner_api.limits import UNMATCHED
+from planner_api.routing import MAX_BODY
+
+SANE_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
+STREAM = b"text/event-stream"
+
+logger = logging.get_logger("planner_api.access")
+
+
+def request_id_of(scope: Scope) -> str:
+    """The caller's own `X-Request-ID`, if it is fit for logs and headers; else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and SANE_ID.fullmatch(value):
+            sane: str = value.decode("ascii")
+            return sane
+    return uuid4().hex
+
+
+class Requests:
+    """The outermost layer of the application."""
+
+    def __init__(self, app: ASGIApp, templates: dict[int, str]) -> None:
+        self.app = app
+        self.templates = templates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = scope["request_id"] = request_id_of(scope)
+        logging.bind(request_id=request_id)
+        size = 0
+        status = 0
+        streams = False
+
+        async def receive_bounded() -> Message:
+            nonlocal size
+            message = await receive()
+            if message["type"] == "http.request":
+                size += len(message.get("body", b""))
+                limit = scope.get("max_body", MAX_BODY)
+                if size > limit:
+                    raise too_large(limit)
+            return message
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status, streams
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = message["headers"]
+                streams = any(name == b"content-type" and value.startswith(STREAM) for name, value in headers)
+                message["headers"] = [
+                    *headers,
+                    (b"x-request-id", request_id.encode("ascii")),
+                    *scope.get("rate_limit_headers", ()),
+                ]
+            await send(message)
+
+        try:
+            await self.app(scope, receive_bounded, send_marked)
+        except Exception as error:
+            problem = to_problem(error)
+            if status:  # the answer has begun: what is left is to cut it off, which the server does
+                raise
+            await problem.response(request_id)(scope, receive, send_marked)
+        finally:
+            self._note(scope, status, time.perf_counter() - started, streams=streams)
+            logging.unbind("request_id")
+
+    def _note(self, scope: Scope, status: int, seconds: float, *, streams: bool) -> None:
+        method = scope["method"]
+        route = self.templates.get(id(scope.get("route")), UNMATCHED)
+        metrics.http_requests.labels(method, route, str(status)).inc()
+        if not streams:  # how long somebody stayed connected is no answer's duration
+            metrics.http_request_seconds.labels(method, route).observe(seconds)
+        logger.info("request", method=method, route=route, status=status, duration_ms=round(seconds * 1000, 2))

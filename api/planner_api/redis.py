@@ -1,0 +1,105 @@
+"""Redis as the API uses it: for speed only. One guard stands before it, so that its absence costs nobody a request.
+
+The first operation that fails or takes too long opens the guard: from then on nobody asks Redis (the cache misses,
+limits are counted in this process) until a task in the background has had an answer to a PING.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from planner_common import metrics
+from planner_common.logging import get_logger
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+OPERATION_SECONDS = 0.1
+"""All that one operation may take, connecting included."""
+PROBE_SECONDS = 1.0
+
+T = TypeVar("T")
+logger = get_logger(__name__)
+
+
+class RedisAwayError(Exception):
+    """Redis did not answer, or the guard knows that it would not."""
+
+
+def make_client(url: str) -> Redis:
+    """A client that never tries twice. Its operations are bounded by the guard, connecting included."""
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), max_connections=100)
+
+
+class Guard:
+    """A circuit breaker for one Redis instance."""
+
+    def __init__(self, probe: Redis) -> None:
+        self._probe = probe
+        self._probing: asyncio.Task[None] | None = None
+        self.failures = 0
+        """How many operations failed: what Redis's absence has cost requests so far."""
+
+    @property
+    def is_open(self) -> bool:
+        return self._probing is not None
+
+    async def call(self, operation: Awaitable[T]) -> T:
+        """The operation's result. Raises RedisAwayError when Redis fails; when the guard is open, without trying."""
+        if self._probing is not None:
+            if hasattr(operation, "close"):
+                operation.close()
+            raise RedisAwayError
+        try:
+            async with asyncio.timeout(OPERATION_SECONDS):
+                return await operation
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            self.failures += 1
+            self._open(type(error).__name__)
+            raise RedisAwayError from error
+
+    def _open(self, reason: str) -> None:
+        if self._probing is None:
+            logger.warning("redis_away", reason=reason)
+            self._probing = asyncio.create_task(self._probe_until_it_answers())
+
+    async def _probe_until_it_answers(self) -> None:
+        while True:
+            await asyncio.sleep(PROBE_SECONDS)
+            with contextlib.suppress(RedisError, OSError):
+                async with asyncio.timeout(OPERATION_SECONDS):
+                    await self._probe.ping()
+                break
+        logger.info("redis_back")
+        self._probing = None
+
+    async def close(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
+
+
+class Cache:
+    """Answers that are dear to make. A key holds the revision of what it shows, so an entry can't be stale."""
+
+    def __init__(self, client: Redis, guard: Guard, seconds: int) -> None:
+        self._client = client
+        self._guard = guard
+        self._seconds = seconds
+
+    async def get(self, key: str) -> bytes | None:
+        """The entry, or None when there is none or Redis is away."""
+        try:
+            value: bytes | None = await self._guard.call(self._client.get(key))
+        except RedisAwayError:
+            metrics.cache_reads.labels("error").inc()
+            return None
+        metrics.cache_reads.labels("miss" if value is None else "hit").inc()
+        return value
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Keep an entry for `CACHE_SECONDS`. With Redis away, nothing happens."""
+        with contextlib.suppress(RedisAwayError):
+            await self._guard.call(self._client.set(key, value, ex=self._seconds))

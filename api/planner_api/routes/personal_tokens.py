@@ -1,0 +1,65 @@
+"""Personal access tokens: for programs that act for an account."""
+
+from uuid import UUID
+
+from fastapi import Response
+from planner_common.models import personal_tokens
+from sqlalchemy import delete, func, insert, select
+
+from planner_api.dependencies import AccountCallerDep, ConnectionDep
+from planner_api.errors import invalid, not_found, problems
+from planner_api.pagination import CursorQuery, LimitQuery, decode, encode
+from planner_api.routing import make_router
+from planner_api.schemas.accounts import NewPersonalToken, PersonalToken, PersonalTokens, TokenRequest
+from planner_api.tokens import PERSONAL_PREFIX, digest, new_secret
+
+router = make_router("personal tokens")
+
+SHOWN = [personal_tokens.c[name] for name in PersonalToken.model_fields]
+
+
+@router.post("/me/tokens", status_code=201, responses=problems(400, 401, 403, 413, 415))
+async def create_token(
+    body: TokenRequest, caller: AccountCallerDep, connection: ConnectionDep, response: Response
+) -> NewPersonalToken:
+    """Make a token. It is shown in this answer and never again."""
+    token = new_secret(PERSONAL_PREFIX)
+    statement = insert(personal_tokens).values(
+        account_id=caller.account_id,
+        name=body.name,
+        scopes=sorted(set(body.scopes)),
+        token_hash=digest(token),
+        expires_at=body.expires_at,
+    )
+    row = (await connection.execute(statement.returning(*SHOWN, func.now().label("now")))).one()
+    if row.expires_at is not None and row.expires_at <= row.now:
+        raise invalid("/expires_at", "must be in the future")
+    response.headers["Location"] = f"/api/v1/me/tokens/{row.id}"
+    return NewPersonalToken(**PersonalToken.model_validate(row).model_dump(), token=token)
+
+
+@router.get("/me/tokens", responses=problems(401, 403))
+async def list_tokens(
+    caller: AccountCallerDep, connection: ConnectionDep, limit: LimitQuery = 50, cursor: CursorQuery = None
+) -> PersonalTokens:
+    """My tokens, oldest first, without their secrets."""
+    wanted = select(*SHOWN).where(personal_tokens.c.account_id == caller.account_id)
+    if cursor is not None:
+        wanted = wanted.where(personal_tokens.c.id > decode(cursor, UUID)[0])
+    rows = (await connection.execute(wanted.order_by(personal_tokens.c.id).limit(limit + 1))).all()
+    return PersonalTokens(
+        items=[PersonalToken.model_validate(row) for row in rows[:limit]],
+        next_cursor=encode(str(rows[limit - 1].id)) if len(rows) > limit else None,
+    )
+
+
+@router.delete("/me/tokens/{token_id}", status_code=204, responses=problems(401, 403, 404))
+async def delete_token(token_id: UUID, caller: AccountCallerDep, connection: ConnectionDep) -> None:
+    """End a token, at once."""
+    gone = await connection.execute(
+        delete(personal_tokens).where(
+            personal_tokens.c.id == token_id, personal_tokens.c.account_id == caller.account_id
+        )
+    )
+    if gone.rowcount == 0:
+        raise not_found("token")

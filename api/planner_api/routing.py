@@ -1,0 +1,103 @@
+"""The kind of route that everything in this API is: identified, limited, and checked before its body is read."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, params
+from fastapi.routing import APIRoute
+from pydantic_core import from_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from planner_api.authentication import identify
+from planner_api.errors import Problem, invalid, problems, too_large, unparsable
+from planner_api.limits import name_of
+
+MAX_BODY = 1_000_000
+"""Bytes that a body may have, unless the route says otherwise with `max_body`."""
+
+EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
+
+
+def max_body(size: int) -> Callable[[EndpointT], EndpointT]:
+    """Let the bodies of an endpoint have up to `size` bytes."""
+
+    def declare(endpoint: EndpointT) -> EndpointT:
+        endpoint.__dict__["max_body"] = size
+        return endpoint
+
+    return declare
+
+
+def find_nul(value: Any, pointer: str = "") -> str | None:
+    """Where in a JSON value the first text or name with a NUL is, which PostgreSQL cannot store."""
+    if isinstance(value, str):
+        return pointer if "\0" in value else None
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        if isinstance(key, str) and "\0" in key:
+            return pointer
+        if (found := find_nul(child, f"{pointer}/{key}")) is not None:
+            return found
+    return None
+
+
+class JsonRequest(Request):
+    """Parses JSON with a parser that is strict (UTF-8, no lone surrogates, no NaN) and bounded in depth."""
+
+    async def json(self) -> Any:
+        body = await self.body()
+        try:
+            value = from_json(body, allow_inf_nan=False)
+        except ValueError as error:
+            raise unparsable(str(error)) from error
+        if b"\\u0000" in body and (pointer := find_nul(value)) is not None:
+            raise invalid(pointer, "a text cannot hold a NUL character")
+        return value
+
+
+def _same_media_type(declared: str, sent: str) -> bool:
+    sent = sent.partition(";")[0].strip().lower()
+    if declared == "application/json":
+        return sent == declared or (sent.startswith("application/") and sent.endswith("+json"))
+    return sent == declared
+
+
+class Route(APIRoute):
+    """A route whose requests are identified, counted against its limit and checked for size and media type."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        name = name_of(self.endpoint)
+        limit = getattr(self.endpoint, "max_body", MAX_BODY)
+        body = self.body_field.field_info if self.body_field else None
+        media_type = body.media_type if isinstance(body, params.Body) else None
+
+        async def guarded(request: Request) -> Response:
+            scope = request.scope
+            await identify(request)
+            await scope["app"].state.rate_limits.check(request, name)
+            if b"%00" in scope["query_string"]:
+                raise invalid("/query", "a text cannot hold a NUL character")
+            if media_type is not None:
+                scope["max_body"] = limit
+                length = request.headers.get("content-length", "")
+                if length.isdecimal() and int(length) > limit:
+                    raise too_large(limit)
+                sent = request.headers.get("content-type", "")
+                has_body = length not in {"", "0"} or "transfer-encoding" in request.headers
+                if has_body and not _same_media_type(media_type, sent):
+                    raise Problem(
+                        415, "unsupported-media-type", "Unsupported media type", f"The body must be {media_type}."
+                    )
+            return await handle(JsonRequest(scope, request.receive))
+
+        return guarded
+
+
+ALWAYS = problems(422, 429, 500, 503)
+
+
+def make_router(tag: str, **options: Any) -> APIRouter:
+    """A router for one noun. What every route may answer is declared here, once."""
+    return APIRouter(route_class=Route, tags=[tag], responses=ALWAYS, **options)

@@ -1,0 +1,44 @@
+"""Notifications, as they go out and as they are marked."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from planner_api.schemas.common import In, Out
+
+
+class EventOfNotification(Out):
+    """The event now; for who is no longer in it, as it was when they were told."""
+
+    id: UUID
+    title: str
+    starts_at: datetime
+    status: Literal["confirmed", "tentative", "cancelled"]
+
+
+class NotificationOut(Out):
+    id: UUID
+    kind: Literal[
+        "invitation", "update", "reschedule", "cancellation", "restoration", "removal", "response", "reminder"
+    ]
+    event: EventOfNotification
+    revision: int = Field(description="The event's revision that the notification speaks of.")
+    summary: str = Field(description="A sentence in the reader's language, with times in the reader's zone.")
+    data: dict[str, Any] = Field(description="What changed, as `{field: [old, new]}`.")
+    read_at: datetime | None
+    created_at: datetime
+
+
+class NotificationList(Out):
+    items: list[NotificationOut]
+    next_cursor: str | None
+
+
+class UnreadCount(Out):
+    unread: int
+
+
+class ReadUpTo(In):
+    up_to: UUID = Field(description="This notification and every older one.")

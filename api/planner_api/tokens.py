@@ -1,0 +1,84 @@
+"""What callers show to say who they are: access tokens (JWT), and opaque secrets of which only the hash is stored."""
+
+import hashlib
+import secrets
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import jwt
+
+ALGORITHM = "HS256"
+ISSUER = "planner"
+AUDIENCE = "planner-api"
+PERSONAL_PREFIX = "planner_pat_"
+REFRESH_PREFIX = "planner_rt_"
+
+ACCOUNT = "account"
+"""The scope that only a login gives: managing sessions and tokens."""
+LOGIN_SCOPES = frozenset({"read", "write", ACCOUNT})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: an account, logged in by an access token or a personal token."""
+
+    account_id: UUID
+    person_id: UUID
+    scopes: frozenset[str]
+
+
+class AccessTokens:
+    """Issues and verifies access tokens. Verifying needs no database, so they are short-lived."""
+
+    def __init__(self, key: str, seconds: int) -> None:
+        self._key = key
+        self.seconds = seconds
+
+    def issue(self, account_id: UUID, person_id: UUID) -> str:
+        now = datetime.now(UTC)
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": str(account_id),
+            "person": str(person_id),
+            "iat": now,
+            "exp": now + timedelta(seconds=self.seconds),
+        }
+        return jwt.encode(claims, self._key, ALGORITHM)
+
+    def verify(self, token: str) -> Caller | None:
+        """Whose token it is; None when it is not good (any more)."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options={"require": ["exp", "iat", "sub", "person"]},
+            )
+            return Caller(UUID(claims["sub"]), UUID(claims["person"]), LOGIN_SCOPES)
+        except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError):
+            return None
+
+
+def _checksum(body: str) -> str:
+    return f"{zlib.crc32(body.encode()):08x}"
+
+
+def new_secret(prefix: str) -> str:
+    """A token of 256 random bits. Prefix and checksum let scanners find leaked ones without asking anybody."""
+    body = prefix + secrets.token_urlsafe(32)
+    return body + _checksum(body)
+
+
+def looks_genuine(token: str, prefix: str) -> bool:
+    """Whether it is worth a look into the database."""
+    return token.isascii() and token.startswith(prefix) and _checksum(token[:-8]) == token[-8:]
+
+
+def digest(token: str) -> bytes:
+    """What is stored of a secret. A plain hash: what has 256 random bits cannot be guessed."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
