@@ -48,8 +48,8 @@ DIFFERENCE = f"""
           FROM due FULL JOIN there USING (change_id, person_id)
     )
     SELECT is_due, is_there, count(*) AS number,
-           (array_agg(change_id ORDER BY change_id, person_id))[:listed] AS change_ids,
-           (array_agg(person_id ORDER BY change_id, person_id))[:listed] AS person_ids
+           (array_agg(change_id ORDER BY change_id, person_id))[1 : :listed] AS change_ids,
+           (array_agg(person_id ORDER BY change_id, person_id))[1 : :listed] AS person_ids
       FROM compared GROUP BY is_due, is_there
 """
 
