@@ -8,7 +8,8 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import iter_route_contexts
 from planner_common import schema
-from planner_common.settings import Settings
+from planner_common.logging import configure_logging
+from planner_common.settings import Settings, get_settings
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
@@ -18,8 +19,9 @@ from planner_api.limits import RateLimits
 from planner_api.middleware import Requests
 from planner_api.passwords import Passwords
 from planner_api.redis import Cache, Guard, make_client
-from planner_api.routes import accounts, health, personal_tokens
+from planner_api.routes import accounts, health, notifications, personal_tokens
 from planner_api.routing import Route, make_router
+from planner_api.stream import Streams
 from planner_api.tokens import AccessTokens
 from planner_api.waker import Waker
 
@@ -28,6 +30,7 @@ BASE = "/api/v1"
 # One line for each noun.
 ROUTERS: list[APIRouter] = [
     accounts.router,
+    notifications.router,
     personal_tokens.router,
 ]
 
@@ -46,10 +49,10 @@ async def docs() -> HTMLResponse:
 
 class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        if self.openapi_schema is None:
-            document = super().openapi()
-            document["components"]["schemas"]["Problem"] = errors.SCHEMA
-        return super().openapi()
+        """The description of the API, with the one schema that no model makes."""
+        document = super().openapi()
+        document["components"]["schemas"]["Problem"] = errors.SCHEMA
+        return document
 
 
 def templates(app: FastAPI) -> dict[int, str]:
@@ -78,9 +81,13 @@ def create_app(settings: Settings) -> FastAPI:
         state.passwords = Passwords()
         state.waker = Waker(settings)
         state.waker.start()
+        state.streams = Streams(settings)
+        state.streams.start()
         try:
-            yield
+            with state.streams.ended_by_signals():
+                yield
         finally:
+            await state.streams.close()
             await state.waker.close()
             await state.guard.close()
             await state.rate_limits.close()
@@ -108,3 +115,10 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     app.add_middleware(Requests, templates=templates(app))
     return app
+
+
+def from_environment() -> FastAPI:
+    """The application of a server's process, as the environment sets it."""
+    settings = get_settings()
+    configure_logging(settings, "api")
+    return create_app(settings)

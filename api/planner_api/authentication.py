@@ -12,7 +12,7 @@ USED_AGAIN_AFTER = timedelta(hours=1)
 """How exact `last_used_at` of a personal token is: reading with it should hardly ever write."""
 
 FIND = text("""
-    SELECT t.id, t.account_id, a.person_id, t.scopes,
+    SELECT t.id, t.account_id, a.person_id, t.scopes, t.expires_at,
            t.last_used_at IS NULL OR t.last_used_at < now() - CAST(:again AS interval) AS note_use
       FROM personal_tokens t JOIN accounts a ON a.id = t.account_id
      WHERE t.token_hash = :hash AND (t.expires_at IS NULL OR t.expires_at > now())
@@ -43,4 +43,4 @@ async def _personal(request: Request, token: str) -> Caller | None:
             return None
         if row.note_use:
             await connection.execute(NOTE_USE, {"id": row.id})
-    return Caller(row.account_id, row.person_id, frozenset(row.scopes))
+    return Caller(row.account_id, row.person_id, frozenset(row.scopes), row.expires_at)

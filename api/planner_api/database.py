@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from planner_common.database import database_url, timeouts
 from planner_common.settings import Settings
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 STATEMENT_SECONDS = 20
 CONNECT_SECONDS = 3
@@ -25,11 +27,23 @@ def make_engine(settings: Settings) -> AsyncEngine:
         pool_size=settings.database_pool,
         max_overflow=0,
         pool_timeout=ACQUIRE_SECONDS,
-        connect_args={
-            "timeout": CONNECT_SECONDS,
-            "server_settings": {"application_name": "planner-api", **timeouts(STATEMENT_SECONDS)},
-        },
+        connect_args=_connect_args("planner-api"),
     )
+
+
+def make_engine_for_one(settings: Settings, application_name: str) -> AsyncEngine:
+    """An engine without a pool, for a background task with a connection of its own."""
+    return create_async_engine(
+        database_url(settings, "asyncpg"), poolclass=NullPool, connect_args=_connect_args(application_name)
+    )
+
+
+def _connect_args(application_name: str) -> dict[str, Any]:
+    return {
+        "timeout": CONNECT_SECONDS,
+        "command_timeout": STATEMENT_SECONDS + 5,
+        "server_settings": {"application_name": application_name, **timeouts(STATEMENT_SECONDS)},
+    }
 
 
 def is_away(error: BaseException) -> bool:

@@ -27,6 +27,8 @@ class Caller:
     account_id: UUID
     person_id: UUID
     scopes: frozenset[str]
+    expires_at: datetime | None
+    """When the token stops being good; None: not by itself."""
 
 
 class AccessTokens:
@@ -59,7 +61,8 @@ class AccessTokens:
                 issuer=ISSUER,
                 options={"require": ["exp", "iat", "sub", "person"]},
             )
-            return Caller(UUID(claims["sub"]), UUID(claims["person"]), LOGIN_SCOPES)
+            expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+            return Caller(UUID(claims["sub"]), UUID(claims["person"]), LOGIN_SCOPES, expires_at)
         except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError):
             return None
 

@@ -139,6 +139,8 @@ changes = Table(
     UniqueConstraint("event_id", "revision"),
     # What is due: small while the workers keep up, whatever the table's size.
     Index("ix_changes_due", "id", postgresql_where=text("fanned_out_at IS NULL")),
+    # What live streams ask for: what was fanned out since they last looked.
+    Index("ix_changes_fanned_out_at", "fanned_out_at", postgresql_where=text("fanned_out_at IS NOT NULL")),
     postgresql_with={"fillfactor": 80},  # claiming updates in place (HOT)
 )
 

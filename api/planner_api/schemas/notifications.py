@@ -1,12 +1,11 @@
 """Notifications, as they go out and as they are marked."""
 
-from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from planner_api.schemas.common import In, Out
+from planner_api.schemas.common import In, Instant, Out
 
 
 class EventOfNotification(Out):
@@ -14,7 +13,7 @@ class EventOfNotification(Out):
 
     id: UUID
     title: str
-    starts_at: datetime
+    starts_at: Instant
     status: Literal["confirmed", "tentative", "cancelled"]
 
 
@@ -27,8 +26,8 @@ class NotificationOut(Out):
     revision: int = Field(description="The event's revision that the notification speaks of.")
     summary: str = Field(description="A sentence in the reader's language, with times in the reader's zone.")
     data: dict[str, Any] = Field(description="What changed, as `{field: [old, new]}`.")
-    read_at: datetime | None
-    created_at: datetime
+    read_at: Instant | None
+    created_at: Instant
 
 
 class NotificationList(Out):

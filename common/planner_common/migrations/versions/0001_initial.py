@@ -141,6 +141,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_changes_due", "changes", ["id"], unique=False, postgresql_where=sa.text("fanned_out_at IS NULL")
     )
+    op.create_index(
+        "ix_changes_fanned_out_at",
+        "changes",
+        ["fanned_out_at"],
+        unique=False,
+        postgresql_where=sa.text("fanned_out_at IS NOT NULL"),
+    )
     op.create_table(
         "participants",
         sa.Column("id", sa.Uuid(), server_default=sa.text("uuidv7()"), nullable=False),
@@ -201,6 +208,9 @@ def downgrade() -> None:
     )
     op.drop_index("ix_participants_event_id_since_change", table_name="participants")
     op.drop_table("participants")
+    op.drop_index(
+        "ix_changes_fanned_out_at", table_name="changes", postgresql_where=sa.text("fanned_out_at IS NOT NULL")
+    )
     op.drop_index("ix_changes_due", table_name="changes", postgresql_where=sa.text("fanned_out_at IS NULL"))
     op.drop_table("changes")
     op.drop_index(op.f("ix_refresh_tokens_family_id"), table_name="refresh_tokens")

@@ -1,0 +1,140 @@
+"""What a notification says: one sentence in the reader's language, with times in the reader's zone.
+
+Texts exist in English and Russian. Who reads another language gets English, with English dates: a sentence in two
+languages helps nobody. The Russian texts avoid verbs whose form depends on whether a person is a man or a woman.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_time
+from babel.lists import format_list
+
+DEFAULT_LANGUAGE = "en"
+
+TEXTS: dict[str, dict[str, str]] = {
+    "en": {
+        "invitation": "{actor} invited you to “{title}”: {when}.",
+        "update": "“{title}” changed: {fields}.",
+        "reschedule": "“{title}” now starts {new} (before: {old}).",
+        "reschedule of the end": "“{title}” now ends {new} (before: {old}).",
+        "cancellation": "“{title}” was cancelled ({when}).",
+        "restoration": "“{title}” takes place after all: {when}.",
+        "removal": "You no longer take part in “{title}” ({when}).",
+        "accepted": "{actor} accepted “{title}”.",
+        "declined": "{actor} declined “{title}”.",
+        "tentative": "{actor} may come to “{title}”.",
+        "needs_action": "{actor} took back the answer to “{title}”.",
+        "somebody": "Somebody",
+    },
+    "ru": {
+        "invitation": "{actor} приглашает вас на «{title}»: {when}.",
+        "update": "В событии «{title}» изменено: {fields}.",  # noqa: RUF001  # Cyrillic is meant
+        "reschedule": "Событие «{title}» перенесено. Новое начало: {new} (прежнее: {old}).",
+        "reschedule of the end": "У события «{title}» новое окончание: {new} (прежнее: {old}).",  # noqa: RUF001  # likewise
+        "cancellation": "Событие «{title}» отменено ({when}).",
+        "restoration": "Событие «{title}» всё-таки состоится: {when}.",
+        "removal": "Вы больше не участвуете в событии «{title}» ({when}).",
+        "accepted": "{actor} принимает приглашение на «{title}».",
+        "declined": "{actor} отклоняет приглашение на «{title}».",
+        "tentative": "{actor}, возможно, примет участие в событии «{title}».",
+        "needs_action": "{actor} отзывает свой ответ на приглашение на «{title}».",
+        "somebody": "Кто-то",
+    },
+}
+
+FIELDS: dict[str, dict[str, str]] = {
+    "en": {
+        "title": "title",
+        "description": "description",
+        "location": "location",
+        "url": "link",
+        "status": "status",
+        "reminders": "reminders",
+        "capacity": "capacity",
+        "": "details",
+    },
+    "ru": {
+        "title": "название",
+        "description": "описание",
+        "location": "место",
+        "url": "ссылка",
+        "status": "статус",
+        "reminders": "напоминания",
+        "capacity": "число мест",
+        "": "подробности",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """For whom a sentence is: a language and region (BCP 47) and a zone (IANA)."""
+
+    locale: str
+    time_zone: str
+
+
+@lru_cache(maxsize=256)
+def _locale(tag: str) -> Locale:
+    """The closest locale that there are texts for: `ru-KZ` keeps its region, `de` becomes English, as nonsense does."""
+    try:
+        locale = Locale.parse(tag.replace("_", "-"), sep="-")
+    except (UnknownLocaleError, ValueError):
+        return Locale(DEFAULT_LANGUAGE)
+    return locale if locale.language in TEXTS else Locale(DEFAULT_LANGUAGE)
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def instant(time: Mapping[str, str]) -> date | datetime:
+    """What a time of the API (`{"date_time", "time_zone"}` or `{"date"}`) means: an instant in UTC, or a date.
+
+    Where the zone skips or repeats a wall time, Python's `fold=0` means what RFC 5545 §3.3.5 says.
+    """
+    if "date" in time:
+        return date.fromisoformat(time["date"])
+    return datetime.fromisoformat(time["date_time"]).replace(tzinfo=_zone(time["time_zone"])).astimezone(UTC)
+
+
+@lru_cache(maxsize=4096)  # a change is told to many readers, few of whom differ in this
+def _when(time: date | datetime, reader: Reader) -> str:
+    """`Sunday, March 29, 2026, 9:00 AM`, or without the time for a whole day."""
+    locale = _locale(reader.locale)
+    if not isinstance(time, datetime):
+        return format_date(time, "full", locale)
+    local = time.astimezone(_zone(reader.time_zone))
+    return f"{format_date(local, 'full', locale)}, {format_time(local, 'short', locale=locale)}"
+
+
+def summary(
+    kind: str, title: str, start: date | datetime, actor: str | None, diff: Mapping[str, Any], *, reader: Reader
+) -> str:
+    """The sentence for a notification of `kind` about an event that starts at `start` (a date: the whole day).
+
+    `diff` is the change's own: `{"field": [old, new]}` with values as the API shows them.
+    """
+    locale = _locale(reader.locale)
+    texts, names = TEXTS[locale.language], FIELDS[locale.language]
+    values = {"actor": actor or texts["somebody"], "title": title, "when": _when(start, reader)}
+    if kind == "response":
+        kind = diff["response"][1]
+    elif kind == "reschedule":
+        moved = "start" if "start" in diff else "end"
+        values |= {name: _when(instant(time), reader) for name, time in zip(("old", "new"), diff[moved], strict=True)}
+        kind = "reschedule" if moved == "start" else "reschedule of the end"
+    elif kind == "update":
+        known = [names[field] for field in diff if field in names]
+        values["fields"] = format_list(known or [names[""]], locale=locale)
+    return texts[kind].format_map(values)
