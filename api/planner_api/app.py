@@ -19,7 +19,7 @@ from planner_api.limits import RateLimits
 from planner_api.middleware import Requests
 from planner_api.passwords import Passwords
 from planner_api.redis import Cache, Guard, make_client
-from planner_api.routes import accounts, health, notifications, personal_tokens
+from planner_api.routes import accounts, events, health, notifications, participants, personal_tokens
 from planner_api.routing import Route, make_router
 from planner_api.stream import Streams
 from planner_api.tokens import AccessTokens
@@ -30,6 +30,8 @@ BASE = "/api/v1"
 # One line for each noun.
 ROUTERS: list[APIRouter] = [
     accounts.router,
+    events.router,
+    participants.router,
     notifications.router,
     personal_tokens.router,
 ]

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 
 def prepare() -> Path:
@@ -24,9 +25,23 @@ def serve(host: str, port: int) -> None:
     from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415  # see the module's docstring
     from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
 
+    class OfTheLiving(MultiProcessCollector):  # type: ignore[misc]  # prometheus_client is untyped
+        def collect(self) -> Any:
+            forget_the_dead(Path(self._path))
+            return super().collect()
+
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    OfTheLiving(registry)
     start_http_server(port, host, registry)
+
+
+def forget_the_dead(folder: Path) -> None:
+    """Drop the gauges of processes that ended without saying so (`kill -9`)."""
+    for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            forget(pid)
 
 
 def forget(pid: int) -> None:

@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: int = 8000
     api_processes: int = Field(default=1, ge=1)
+    api_metrics_host: str | None = None
+    """Where the API serves its metrics; `API_HOST` unless given."""
     api_metrics_port: int = 9101
     database_pool: int = Field(default=10, ge=1)
     """Connections to PostgreSQL that one API process keeps."""

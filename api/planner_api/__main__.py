@@ -1,0 +1,57 @@
+"""`python -m planner_api`: the API under uvicorn, in one process or several, with one port for their metrics."""
+
+import signal
+import sys
+from types import FrameType
+
+import uvicorn
+from planner_common import multiprocess
+from planner_common.logging import configure_logging
+from planner_common.settings import settings_or_exit
+
+CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+GRACEFUL_SECONDS = 20
+"""How long requests that run may go on after SIGTERM."""
+
+
+def stop(_number: int, _frame: FrameType | None) -> None:
+    """What SIGTERM does before uvicorn serves, and once more after it has stopped in order: that is no failure."""
+    sys.exit(0)
+
+
+def main() -> None:
+    settings = settings_or_exit()
+    if settings.signing_key is None:
+        sys.stderr.write(
+            "setting SIGNING_KEY: must be set, here or by SIGNING_KEY_FILE. Make one: openssl rand -base64 32\n"
+        )
+        sys.exit(CONFIGURATION)
+    signal.signal(signal.SIGTERM, stop)
+    configure_logging(settings, "api")
+    multiprocess.prepare()
+    host = settings.api_metrics_host or settings.api_host
+    try:
+        multiprocess.serve(host, settings.api_metrics_port)
+    except OSError as error:
+        sys.exit(f"api: API_METRICS_PORT {settings.api_metrics_port}: {error.strerror}")
+    uvicorn.run(
+        "planner_api.app:from_environment",
+        factory=True,
+        host=settings.api_host,
+        port=settings.api_port,
+        workers=settings.api_processes,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        server_header=False,
+        access_log=False,  # the application writes its own
+        log_config=None,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+    )
+
+
+if __name__ == "__main__":  # the children that uvicorn spawns import this module as well
+    main()

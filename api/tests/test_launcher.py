@@ -1,0 +1,121 @@
+"""`python -m planner_api`: a real server, in one process and in two."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from planner_common.settings import Settings
+from planner_local.servers import free_port
+
+Start = Callable[..., Any]
+
+
+class Api:
+    """A server that was started, and its address."""
+
+    def __init__(self, settings: Settings, **environment: str) -> None:
+        self.port, self.metrics_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        signing_key = settings.signing_key
+        assert signing_key is not None
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": settings.database_url.get_secret_value(),
+            "REDIS_URL": settings.redis_url.get_secret_value(),
+            "SIGNING_KEY": signing_key.get_secret_value(),
+            "API_PORT": str(self.port),
+            "API_METRICS_PORT": str(self.metrics_port),
+            "LOG_FORMAT": "json",
+        } | environment
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "planner_api"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait_until(self, holds: Callable[[], bool], what: str, seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                raise AssertionError(f"not {what}: {self.process.communicate()[0]}")
+            time.sleep(0.02)
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        lines = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+    def stop(self) -> str:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.communicate(timeout=20)[0]
+
+
+@contextmanager
+def started(settings: Settings, **environment: str) -> Iterator[Api]:
+    api = Api(settings, **environment)
+    try:
+        api.wait_until(api.is_ready, "ready")
+        yield api
+    finally:
+        for child in psutil.Process(api.process.pid).children() if api.process.poll() is None else []:
+            child.kill()
+        api.process.kill()
+        api.process.communicate()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_serves_counts_and_stops_in_order(settings: Settings, processes: int) -> None:
+    with started(settings, API_PROCESSES=str(processes)) as api:
+        before = api.metric('planner_http_requests_total{method="GET",route="/livez"')
+        for _ in range(20):  # a connection each, so that both processes get some
+            answer = httpx.get(f"{api.url}/livez")
+            assert answer.status_code == 200
+        assert api.metric('planner_http_requests_total{method="GET",route="/livez"') == before + 20
+        output = api.stop()
+        assert api.process.returncode == 0
+        assert output.count('"event": "request"') > 20, output
+
+
+def test_a_killed_child_is_replaced_and_takes_its_gauges_along(settings: Settings) -> None:
+    with started(settings, API_PROCESSES="2") as api:
+        before = psutil.Process(api.process.pid).children()
+        victims = [child for child in before if "spawn_main" in " ".join(child.cmdline())]
+        assert len(victims) == 2
+        for victim in victims:
+            victim.kill()
+        api.wait_until(api.is_ready, "ready again")
+        assert api.metric("planner_http_requests_total") > 0
+
+
+def test_without_a_signing_key_it_says_so_and_exits(settings: Settings) -> None:
+    environment = {"PATH": os.environ["PATH"], "API_PORT": str(free_port())}
+    done = subprocess.run(
+        [sys.executable, "-m", "planner_api"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 78
+    assert "SIGNING_KEY" in done.stderr
+
+
+def test_a_taken_port_is_named(settings: Settings) -> None:
+    with started(settings) as api:
+        other = Api(settings, API_METRICS_PORT=str(api.metrics_port))
+        output = other.process.communicate(timeout=20)[0]
+        assert other.process.returncode == 1
+        assert str(api.metrics_port) in output
