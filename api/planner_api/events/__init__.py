@@ -1,0 +1,1 @@
+"""Events: their state, and the statements that read and write them."""

@@ -1,0 +1,28 @@
+"""What the handlers of events ask for."""
+
+from typing import Annotated, Literal
+
+from fastapi import Depends, Header, Query, Request
+
+from planner_api.dependencies import CallerDep
+from planner_api.events.writing import Author
+
+Notify = Literal["all", "none"]
+NotifyQuery = Annotated[Notify, Query(description="Whether those in the event are told of this change.")]
+IfMatch = Annotated[str | None, Header(description='The ETag that the change is for: `"3"`.', max_length=1_000)]
+IfNoneMatch = Annotated[str | None, Header(description="An ETag that the caller has.", max_length=1_000)]
+
+
+async def author_of(request: Request, caller: CallerDep, notify: NotifyQuery = "all") -> Author:
+    return Author(caller.account_id, caller.person_id, notify == "all", request.scope.get("request_id"))
+
+
+AuthorDep = Annotated[Author, Depends(author_of)]
+
+
+async def quiet_author_of(request: Request, caller: CallerDep, notify: NotifyQuery = "none") -> Author:
+    return await author_of(request, caller, notify)
+
+
+QuietAuthorDep = Annotated[Author, Depends(quiet_author_of)]
+"""As `AuthorDep`, but nobody is told unless that is asked for."""

@@ -1,0 +1,110 @@
+"""The state of an event, and the difference between two of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+FIRST_YEAR, LAST_YEAR = 2, 9998
+"""A year short of what datetime holds at both ends: no zone's offset, and no day added, leads out of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When an event starts or ends: wall time in an IANA zone or, without a zone, midnight of a whole day."""
+
+    wall: datetime
+    zone: str | None
+
+    @property
+    def instant(self) -> datetime:
+        """In UTC; for a whole day its midnight there.
+
+        `fold=0`, which every wall time has unless told otherwise, is the rule of RFC 5545 §3.3.5: of a wall time that
+        comes twice the first, and for one that the zone skips the offset from before the gap.
+        """
+        zone = UTC if self.zone is None else ZoneInfo(self.zone)
+        return self.wall.replace(tzinfo=zone).astimezone(UTC)
+
+    def shown(self) -> dict[str, str]:
+        """As the API shows it."""
+        if self.zone is None:
+            return {"date": self.wall.date().isoformat()}
+        return {"date_time": self.wall.isoformat(timespec="seconds"), "time_zone": self.zone}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What people can change in an event."""
+
+    title: str
+    start: Moment
+    end: Moment
+    description: str | None = None
+    location: str | None = None
+    url: str | None = None
+    status: str = "confirmed"
+    reminders: tuple[int, ...] = ()
+    capacity: int | None = None
+
+    @classmethod
+    def of(cls, row: Mapping[Any, Any]) -> Self:
+        """From a row of `events`."""
+        return cls(
+            title=row["title"],
+            start=Moment(row["start_wall"], row["start_zone"]),
+            end=Moment(row["end_wall"], row["end_zone"]),
+            description=row["description"],
+            location=row["location"],
+            url=row["url"],
+            status=row["status"],
+            reminders=tuple(row["reminders"]),
+            capacity=row["capacity"],
+        )
+
+    @property
+    def all_day(self) -> bool:
+        return self.start.zone is None
+
+    def fault(self) -> str | None:
+        """What is wrong with the end, if anything is."""
+        if (self.start.zone is None) is not (self.end.zone is None):
+            return "start and end must both be dates, or both have a time"
+        if self.end.instant <= self.start.instant:
+            return "the end must be after the start"
+        return None
+
+    def columns(self) -> dict[str, Any]:
+        """As JSON for the statements in `writing`, by the names of the columns."""
+        return {
+            "title": self.title,
+            "description": self.description,
+            "location": self.location,
+            "url": self.url,
+            "status": self.status,
+            "all_day": self.all_day,
+            "start_wall": self.start.wall.isoformat(),
+            "start_zone": self.start.zone,
+            "end_wall": self.end.wall.isoformat(),
+            "end_zone": self.end.zone,
+            "starts_at": self.start.instant.isoformat(),
+            "ends_at": self.end.instant.isoformat(),
+            "reminders": list(self.reminders),
+            "capacity": self.capacity,
+        }
+
+
+def difference(old: State, new: State) -> dict[str, list[Any]]:
+    """`{field: [old, new]}` for what differs, with values as the API shows them."""
+    pairs = {field.name: (getattr(old, field.name), getattr(new, field.name)) for field in fields(State)}
+    return {name: [_shown(before), _shown(after)] for name, (before, after) in pairs.items() if before != after}
+
+
+def _shown(value: Any) -> Any:
+    match value:
+        case Moment():
+            return value.shown()
+        case tuple():
+            return list(value)
+    return value

@@ -1,0 +1,155 @@
+"""Who is in an event: listed, added, taken out, and their own answers."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import Response
+from sqlalchemy import text
+
+from planner_api.dependencies import CallerDep, ConnectionDep
+from planner_api.errors import forbidden, not_found, problems
+from planner_api.events import reading, writing
+from planner_api.events.dependencies import AuthorDep
+from planner_api.events.problems import cancelled, full
+from planner_api.events.writing import distinct
+from planner_api.pagination import CursorQuery, LimitQuery, decode, encode
+from planner_api.routing import make_router, max_body
+from planner_api.schemas.participants import Added, Answer, ParticipantList, ParticipantOut, Participants
+
+router = make_router("participants")
+
+MAX_BODY = 5_000_000
+"""Ten thousand with long names."""
+
+
+PARTICIPANTS = text("""
+    SELECT id, email, name, role, response, responded_at, since_change,
+           CASE WHEN :organizes OR person_id = :person THEN comment END AS comment
+      FROM participants
+     WHERE event_id = :event AND until_change IS NULL AND (since_change, id) > (:after_change, :after_id)
+     ORDER BY since_change, id LIMIT :limit
+""")
+FIRST = (0, UUID(int=0))
+
+
+@router.get("/events/{event_id}/participants", responses=problems(401, 403, 404))
+async def list_participants(
+    event_id: UUID, caller: CallerDep, connection: ConnectionDep, limit: LimitQuery = 50, cursor: CursorQuery = None
+) -> ParticipantList:
+    """Who is in the event, in the order in which they came to be."""
+    access = await reading.access(connection, event_id, caller)
+    after_change, after_id = decode(cursor, change_id, UUID) if cursor is not None else FIRST
+    values: dict[str, Any] = {
+        "event": event_id,
+        "organizes": access["organizer_id"] == caller.account_id,
+        "person": caller.person_id,
+        "after_change": after_change,
+        "after_id": after_id,
+    }
+    rows = (await connection.execute(PARTICIPANTS, {**values, "limit": limit + 1})).all()
+    last = rows[limit - 1] if len(rows) > limit else None
+    return ParticipantList(
+        items=[shown(row) for row in rows[:limit]],
+        next_cursor=encode(last.since_change, str(last.id)) if last else None,
+    )
+
+
+def shown(row: Any) -> ParticipantOut:
+    return ParticipantOut(
+        id=row.id,
+        email=row.email,
+        name=row.name,
+        role=row.role,
+        response=row.response,
+        comment=row.comment,
+        responded_at=row.responded_at,
+    )
+
+
+def change_id(value: Any) -> int:
+    """A number out of a cursor that PostgreSQL's bigint can hold."""
+    number = int(value)
+    if not 0 <= number < 2**63:
+        raise ValueError(value)
+    return number
+
+
+@router.post(
+    "/events/{event_id}/participants",
+    response_model=Added,
+    status_code=201,
+    responses={
+        200: {"description": "All of them were in the event already.", "model": Added},
+        **problems(400, 401, 403, 404, 409, 413, 415),
+    },
+)
+@max_body(MAX_BODY)
+async def add_participants(
+    event_id: UUID,
+    body: Participants,
+    caller: CallerDep,
+    connection: ConnectionDep,
+    author: AuthorDep,
+    response: Response,
+) -> Added:
+    """Add people: one change, however many. Who is in the event already is neither added nor told again."""
+    row = await reading.lock_as_organizer(connection, event_id, caller)
+    if row["status"] == "cancelled":
+        raise cancelled()
+    people = distinct(participant.person() for participant in body.participants)
+    added = (await writing.invite(connection, {event_id: people}, author)).get(event_id, 0)
+    response.status_code = 201 if added else 200
+    if added:
+        response.headers["Location"] = f"/api/v1/events/{event_id}/participants"
+    return Added(added=added, unchanged=len(people) - added, revision=row["revision"] + (added > 0))
+
+
+THERE = text("SELECT * FROM participants WHERE id = :participant AND event_id = :event AND until_change IS NULL")
+
+
+@router.delete(
+    "/events/{event_id}/participants/{participant_id}", status_code=204, responses=problems(401, 403, 404, 409)
+)
+async def remove_participant(
+    event_id: UUID, participant_id: UUID, caller: CallerDep, connection: ConnectionDep, author: AuthorDep
+) -> None:
+    """Take somebody out. They are told; the others are not."""
+    row = await reading.lock_as_organizer(connection, event_id, caller)
+    if row["status"] == "cancelled":
+        raise cancelled()
+    found = (await connection.execute(THERE, {"event": event_id, "participant": participant_id})).one_or_none()
+    if found is None:
+        raise not_found("participant")
+    await writing.remove(connection, event_id, participant_id, found.name or found.email, author)
+
+
+MINE = text("""
+    SELECT * FROM participants WHERE event_id = :event AND person_id = :person AND until_change IS NULL
+""")
+
+
+@router.put("/events/{event_id}/response", responses=problems(400, 401, 403, 404, 409, 413, 415))
+async def respond(
+    event_id: UUID, body: Answer, caller: CallerDep, connection: ConnectionDep, author: AuthorDep
+) -> ParticipantOut:
+    """My own answer; the organizer is told. The same answer again changes nothing."""
+    event = await reading.lock(connection, event_id, caller)
+    mine = (await connection.execute(MINE, {"event": event_id, "person": caller.person_id})).one_or_none()
+    if mine is None and event["organizer_id"] != caller.account_id:
+        raise not_found("event")  # taken out while this waited for the lock
+    if mine is None:
+        raise forbidden("You organize this event but do not take part in it: add yourself first.")
+    if (mine.response, mine.comment) == (body.response, body.comment):
+        return shown(mine)
+    if event["status"] == "cancelled":
+        raise cancelled()
+    if event["capacity"] is not None and body.response == "accepted" != mine.response:
+        accepted = await reading.accepted(connection, event_id)
+        if accepted >= event["capacity"]:
+            raise full(event["capacity"], accepted)
+    diff = {"response": [mine.response, body.response]}
+    if mine.comment != body.comment:
+        diff["comment"] = [mine.comment, body.comment]
+    return shown(
+        (await writing.respond(connection, event_id, mine.id, body.response, body.comment, diff, author)).one()
+    )
