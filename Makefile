@@ -6,7 +6,7 @@ PACKAGES := common api worker monitoring/exporter local
 LOCKS := api worker exporter dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock lint format test up demo compose-test clean
+.PHONY: help install lock lint format test up demo audit compose-test clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,3 +35,17 @@ format: install ## Let ruff mend what it can
 
 test: install ## Every suite that needs no Docker
 	$(BIN)/pytest -n 2
+
+up: install ## Run everything on this machine, without Docker, until Ctrl-C
+	@$(BIN)/python -m planner_local up
+
+demo: install ## Import a calendar and watch its people being told (CALENDAR=file.ics for one of yours)
+	@$(BIN)/python -m planner_local demo $(if $(CALENDAR),"$(CALENDAR)")
+
+audit: install ## Check in the stack of `make up` that everyone was told, once
+	@$(BIN)/python -m planner_local run planner audit
+
+clean: ## Delete the data of `make up`, .venv and all caches; refuses while it runs
+	@if [ -x $(BIN)/python ] && [ -e .local ]; then $(BIN)/python -m planner_local clean; fi
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 import psutil
 
@@ -45,21 +46,17 @@ def tied(command: Sequence[str], death_signal: signal.Signals, user: int | None 
 def end(processes: Iterable[psutil.Process], grace: float = 5) -> None:
     """End processes: by SIGTERM, and by SIGKILL those that are still there after `grace` seconds."""
     there = list(processes)
-    for stop in (psutil.Process.terminate, psutil.Process.kill):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         for process in there:
-            try:
-                stop(process)
-            except psutil.NoSuchProcess:
-                continue
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
         _, there = psutil.wait_procs(there, timeout=grace)
 
 
 def end_group(leader: int) -> None:
     """Kill what is left of the process group that `leader` led."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def guarded(run: Callable[[], int], clean_up: Callable[[], None]) -> int:

@@ -1,0 +1,200 @@
+"""All of Planner on this machine, under one folder: PostgreSQL, Valkey, the services, started and stopped in order."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import psycopg
+from planner_common.healthcheck import answers
+from planner_common.settings import Settings
+
+from planner_local import ports
+from planner_local.servers import Postgres, Valkey, keep_secret, write_secret
+from planner_local.state import Addresses, State
+from planner_local.supervisor import Service, StartError, Supervised
+
+BIN = Path(sys.executable).parent
+NAMES = ["postgres", "valkey", "migrate", "api", "dispatcher", "worker", "flower", "exporter"]
+STOP_ORDER = (("api", "flower", "exporter", "migrate"), ("dispatcher",), ("worker",), ("valkey", "postgres"))
+"""From the edge inwards, group by group: first nobody asks, then nothing is handed out, then nothing is worked on."""
+GRACE_SECONDS = 20
+"""More than any service gives itself."""
+OWN = {
+    "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "REDIS_CACHE_URL", "RATE_LIMIT_URL",
+    "SIGNING_KEY", "FLOWER_PASSWORD", "HEARTBEAT_FILE", *ports.USUAL,
+}  # fmt: skip
+"""Settings that the stack makes itself. The others are taken from the environment, if they are there."""
+
+
+class Stack:
+    """`async with Stack(…) as stack:` runs it; `await stack.failure()` raises StartError should it break for good."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], write: Callable[[str, str], None]) -> None:
+        """Raises StartError for a port that can't be had. `write` takes what the services print, line by line."""
+        self.folder = folder
+        self.write = write
+        self.hurry = asyncio.Event()
+        """Set it to stop at once what still takes its time."""
+        self.ports, self.told = ports.choose(environment)
+        self.secrets = folder / "secrets"
+        self.environment = environment
+        self.postgres = Postgres(
+            folder / "postgres", self.ports["POSTGRES_PORT"], keep_secret(self.secrets / "postgres_password")
+        )
+        self.valkey = Valkey(
+            folder / "valkey", self.ports["VALKEY_PORT"], keep_secret(self.secrets / "valkey_password")
+        )
+        self.running: dict[str, Supervised] = {}
+        self.state = State(folder, self._addresses())
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self._stop()
+
+    async def failure(self) -> None:
+        """Wait until one of the services can't go on, which nothing is known to cause, and raise why."""
+        tasks = [process.task for process in self.running.values() if process.task and not process.once]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def _start(self) -> None:
+        self.state.end_leftovers(lambda line: self.write("postgres", line))
+        for name, secret in self._secret_files().items():
+            write_secret(self.secrets / name, secret)
+        keep_secret(self.secrets / "signing_key")
+        keep_secret(self.secrets / "flower_password")
+        run = self.folder / "run"
+        run.mkdir(exist_ok=True)
+        self._supervise("postgres", self.postgres)
+        self._supervise("valkey", self.valkey)
+        await self._ready("postgres", "valkey")
+        try:
+            await asyncio.to_thread(self.postgres.make_database)
+        except psycopg.OperationalError as error:
+            raise StartError(
+                f"PostgreSQL refuses us: {str(error).strip()}\nIf {self.secrets} is newer than {self.postgres.data}, "
+                "put the old one back, or give the data up with `make clean`."
+            ) from error
+        services = self._services()
+        self._supervise("migrate", services.pop("migrate"), once=True)
+        await self._ready("migrate")
+        for name, service in services.items():
+            self._supervise(name, service)
+        await self._ready(*services)
+        self.state.ready = True
+        self._save()
+
+    async def _stop(self) -> None:
+        for names in STOP_ORDER:
+            group = [self.running[name] for name in names if name in self.running]
+            await asyncio.gather(*(process.stop(GRACE_SECONDS, self.hurry) for process in group))
+        self.state.forget()
+
+    def _supervise(self, name: str, program: Service | Postgres | Valkey, *, once: bool = False) -> None:
+        self.running[name] = Supervised(name, program, self.write, self._save, once)
+        self.running[name].start()
+
+    async def _ready(self, *names: str) -> None:
+        """Wait for all of them; raise for the first that fails."""
+        waiting = [asyncio.create_task(self.running[name].until_ready()) for name in names]
+        try:
+            await asyncio.gather(*waiting)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    def _save(self) -> None:
+        self.state.save({name: process.pid for name, process in self.running.items()})
+
+    def _secret_files(self) -> dict[str, str]:
+        """What is put together anew at each start, since ports may have changed."""
+        return {"database_url": self.postgres.url(), "redis_url": self.valkey.url()}
+
+    def _addresses(self) -> Addresses:
+        host = self.environment.get("API_HOST") or "127.0.0.1"
+        if host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
+            host = "127.0.0.1"
+        at = {name: f"127.0.0.1:{port}" for name, port in self.ports.items()}
+        return Addresses(
+            api=f"http://{host}:{self.ports['API_PORT']}",
+            flower=f"http://{at['FLOWER_PORT']}",
+            exporter=f"http://{at['EXPORTER_PORT']}/metrics",
+            api_metrics=f"http://{at['API_METRICS_PORT']}/metrics",
+            worker_metrics=f"http://{at['WORKER_METRICS_PORT']}/metrics",
+            dispatcher_metrics=f"http://{at['DISPATCHER_METRICS_PORT']}/metrics",
+            postgres=at["POSTGRES_PORT"],
+            valkey=at["VALKEY_PORT"],
+        )
+
+    def _settings(self) -> dict[str, str]:
+        """What all services find in their environment: settings that were given to us, and how to print."""
+        names = {name.upper() for name in Settings.model_fields} - OWN
+        given = {name: self.environment[name] for name in names & self.environment.keys()}
+        return given | {
+            "PATH": f"{BIN}:{os.defpath}",
+            "LC_ALL": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            **{name: self.environment[name] for name in ("NO_COLOR", "TMPDIR", "TZ") if name in self.environment},
+        }
+
+    def _services(self) -> dict[str, Service]:
+        """The commands that Compose runs too, each with the settings that it needs and no more."""
+        common, run = self._settings(), self.folder / "run"
+        database = {"DATABASE_URL_FILE": str(self.secrets / "database_url")}
+        redis = {"REDIS_URL_FILE": str(self.secrets / "redis_url")}
+        api = {
+            "SIGNING_KEY_FILE": str(self.secrets / "signing_key"),
+            "PROMETHEUS_MULTIPROC_DIR": str(run / "api-metrics"),
+        }
+        worker = {"PROMETHEUS_MULTIPROC_DIR": str(run / "worker-metrics")}
+        flower = {"FLOWER_PASSWORD_FILE": str(self.secrets / "flower_password")}
+        addresses = self.state.addresses
+
+        def module(name: str, *settings: Mapping[str, str], service: str, ready: str | None = None) -> Service:
+            environment = dict(common)
+            for more in settings:
+                environment |= more
+            heartbeat = None if ready else run / f"{service}-heartbeat"
+            if heartbeat:
+                environment["HEARTBEAT_FILE"] = str(heartbeat)
+            answered = partial(_answers, ready) if ready else (lambda: True)
+            return Service([sys.executable, "-m", name], environment, answered, heartbeat)
+
+        def port(*names: str) -> dict[str, str]:
+            return {name: str(self.ports[name]) for name in names}
+
+        return {
+            "migrate": Service([str(BIN / "planner"), "migrate"], common | database),
+            "api": module(
+                "planner_api", database, redis, api, port("API_PORT", "API_METRICS_PORT"),
+                service="api", ready=f"{addresses.api}/readyz",
+            ),
+            "dispatcher": module(
+                "planner_worker.dispatcher", database, redis, port("DISPATCHER_METRICS_PORT"), service="dispatcher"
+            ),
+            "worker": module("planner_worker", database, redis, worker, port("WORKER_METRICS_PORT"), service="worker"),
+            "flower": module(
+                "planner_worker.flower", redis, flower, port("FLOWER_PORT"),
+                service="flower", ready=f"{addresses.flower}/healthcheck",
+            ),
+            "exporter": module(
+                "planner_exporter", database, redis, port("EXPORTER_PORT"),
+                service="exporter", ready=addresses.exporter,
+            ),
+        }  # fmt: skip
+
+
+def _answers(url: str) -> bool:
+    return answers(url) is None
