@@ -5,22 +5,25 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import iter_route_contexts
 from planner_common import schema
 from planner_common.logging import configure_logging
 from planner_common.settings import Settings, get_settings
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
 from planner_api import errors
-from planner_api.database import make_engine
+from planner_api.database import DatabaseAwayError, make_engine
 from planner_api.limits import RateLimits
 from planner_api.middleware import Requests
 from planner_api.passwords import Passwords
 from planner_api.redis import Cache, Guard, make_client
 from planner_api.routes import accounts, events, health, notifications, participants, personal_tokens
-from planner_api.routing import Route, make_router
+from planner_api.routing import Route, handle_http_error, make_router
 from planner_api.stream import Streams
 from planner_api.tokens import AccessTokens
 from planner_api.waker import Waker
@@ -114,7 +117,9 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router, prefix=BASE)
     app.include_router(health.router)
     app.include_router(description)
-    errors.install(app)
+    app.add_exception_handler(HTTPException, handle_http_error)
+    for kind in (RequestValidationError, DBAPIError, DatabaseAwayError):
+        app.add_exception_handler(kind, errors.handle)
     app.add_middleware(Requests, templates=templates(app))
     return app
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from planner_common.database import database_url, timeouts
 from planner_common.settings import Settings
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
 STATEMENT_SECONDS = 20
 CONNECT_SECONDS = 3
@@ -22,13 +23,24 @@ class DatabaseAwayError(Exception):
 
 def make_engine(settings: Settings) -> AsyncEngine:
     """An engine of `DATABASE_POOL` connections; a request that gets none within `ACQUIRE_SECONDS` is answered 503."""
-    return create_async_engine(
+    engine = create_async_engine(
         database_url(settings, "asyncpg"),
         pool_size=settings.database_pool,
         max_overflow=0,
         pool_timeout=ACQUIRE_SECONDS,
         connect_args=_connect_args("planner-api"),
     )
+    event.listen(engine.sync_engine, "checkout", renew_closed)
+    return engine
+
+
+def renew_closed(connection: Any, _record: ConnectionPoolEntry, _proxy: PoolProxiedConnection) -> None:
+    """Have the pool make its connections anew when PostgreSQL has closed this one: it was restarted.
+
+    A look at the socket's state, where `pool_pre_ping` would cost every request a round trip.
+    """
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError
 
 
 def make_engine_for_one(settings: Settings, application_name: str) -> AsyncEngine:
@@ -46,18 +58,19 @@ def _connect_args(application_name: str) -> dict[str, Any]:
     }
 
 
-def is_away(error: BaseException) -> bool:
-    """Whether an error means that PostgreSQL is away, starting, stopping or full, not that a statement is wrong.
+AWAY = ("08", "53", "57P", "57014", "25006", "25P03", "40001", "40P01")
+"""SQLSTATEs, or how they begin: connection, resources, an operator's intervention (shutdown, still starting), statement
+timeout, read only (a standby), idle in transaction, serialization failure, deadlock."""
 
-    By SQLSTATE: class 08 (connection), 53 (resources), 57P (an operator's intervention: shutdown, still starting).
-    """
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    state = str(getattr(cause, "sqlstate", None) or "")
-    if state.startswith(("08", "53", "57P")):
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error means that PostgreSQL is away or overwhelmed, rather than that a statement is wrong."""
+    if isinstance(error, (DatabaseAwayError, TimeoutError, ConnectionError)):
         return True
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    return isinstance(error, (InterfaceError, OperationalError)) and not state
+    if not isinstance(error, DBAPIError):
+        return False
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    return state.startswith(AWAY) or error.connection_invalidated or (isinstance(error, InterfaceError) and not state)
 
 
 @asynccontextmanager

@@ -56,8 +56,10 @@ bearer = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/token", auto_error=False)
 async def logged_in(request: Request, token: Annotated[str | None, Depends(bearer)]) -> Caller:
     """The caller. 401 for nobody, 403 for a personal token without the scope that the method needs."""
     caller: Caller | None = request.scope.get("caller")
+    if caller is None and token is not None:
+        raise unauthorized("The token is not good, or no longer.", 'Bearer error="invalid_token"')
     if caller is None:
-        raise unauthorized("Send an access token or a personal token." if token is None else "The token is not good.")
+        raise unauthorized("Send an access token or a personal token.")
     needed = "read" if request.method in SAFE_METHODS else "write"
     if needed not in caller.scopes:
         raise forbidden(f"This token lacks the scope «{needed}».")

@@ -5,23 +5,27 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-import structlog
-from asyncpg.exceptions import PostgresError
-from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from planner_common.logging import get_logger
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from planner_api.database import DatabaseAwayError, is_away
+from planner_api.database import is_away
 
 TYPE_BASE = "/problems/"
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 """What a client is told to wait when PostgreSQL is away: about what its restart takes."""
+ERRORS_LISTED, ERRORS_TOLD = 100, 3
+"""How many faults of one body `errors` lists, and how many of them `detail` tells."""
+UNSTORABLE = {"22021", "22P05"}
+"""SQLSTATEs: character_not_in_repertoire, untranslatable_character."""
+NAME_SHOWN = 100
+"""How much of a field's name is shown: it may be the client's own, of any length."""
 
-logger = structlog.stdlib.get_logger(__name__)
+logger = get_logger(__name__)
 
 
 class Problem(HTTPException):
@@ -81,9 +85,9 @@ def invalid(pointer: str, detail: str) -> Problem:
     )
 
 
-def unauthorized(detail: str) -> Problem:
+def unauthorized(detail: str, challenge: str = "Bearer") -> Problem:
     """401, with the challenge that RFC 6750 asks for."""
-    return Problem(401, "unauthorized", "Not logged in", detail, headers={"WWW-Authenticate": "Bearer"})
+    return Problem(401, "unauthorized", "Not logged in", detail, headers={"WWW-Authenticate": challenge})
 
 
 def forbidden(detail: str) -> Problem:
@@ -113,17 +117,20 @@ def internal() -> Problem:
 def pointer_to(location: tuple[int | str, ...]) -> str:
     """The RFC 6901 pointer for where pydantic found a fault, without the `body` that FastAPI puts first."""
     parts = location[1:] if location and location[0] == "body" else location
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    return "".join("/" + str(part)[:NAME_SHOWN].replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def from_validation(error: RequestValidationError) -> Problem:
     faults = error.errors()
     if faults and faults[0]["type"] == "json_invalid":
         return unparsable(faults[0]["ctx"]["error"])
-    errors = [{"pointer": pointer_to(fault["loc"]), "detail": fault["msg"]} for fault in faults]
-    detail = "; ".join(f"{fault['pointer'] or 'the body'}: {fault['detail']}" for fault in errors[:3])
-    if len(errors) > 3:  # noqa: PLR2004  # the rest is in `errors`
-        detail += f"; and {len(errors) - 3} more"
+    errors = [
+        {"pointer": pointer_to(fault["loc"]), "detail": fault["msg"].removeprefix("Value error, ")}
+        for fault in faults[:ERRORS_LISTED]
+    ]
+    detail = "; ".join(f"{fault['pointer'] or 'the body'}: {fault['detail']}" for fault in errors[:ERRORS_TOLD])
+    if len(faults) > ERRORS_TOLD:
+        detail += f"; and {len(faults) - ERRORS_TOLD} more"
     return Problem(422, "invalid", "The request is not valid", detail, errors)
 
 
@@ -141,18 +148,6 @@ def from_http(error: HTTPException) -> Problem:
     return Problem(error.status_code, phrase.lower().replace(" ", "-"), phrase, detail, headers=error.headers)
 
 
-def from_database(error: DBAPIError) -> Problem:
-    if is_away(error):
-        logger.warning("database_away", error=type(error.orig).__name__)
-        return unavailable()
-    state = getattr(error.orig, "sqlstate", None)
-    # What PostgreSQL's text cannot hold (NUL) and a schema let through. Class 22 is "data exception".
-    if state in {"22021", "22P05"}:
-        return Problem(422, "invalid", "The request is not valid", "A text holds a character that cannot be stored.")
-    logger.error("request_failed", exc_info=error)
-    return internal()
-
-
 def to_problem(error: Exception) -> Problem:
     """The problem that an exception is for the client. What is not foreseen is logged, and a 500 without internals."""
     match error:
@@ -162,24 +157,18 @@ def to_problem(error: Exception) -> Problem:
             return from_http(error)
         case RequestValidationError():
             return from_validation(error)
-        case DBAPIError():
-            return from_database(error)
-        case DatabaseAwayError():
-            return unavailable()
-        case PostgresError():
-            return unavailable() if is_away(error) else internal()
+    if is_away(error):
+        logger.warning("database_away", error=type(error).__name__)
+        return unavailable()
+    # What PostgreSQL's text cannot hold (NUL), and a schema let through.
+    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in UNSTORABLE:
+        return Problem(422, "invalid", "The request is not valid", "A text holds a character that cannot be stored.")
     logger.error("request_failed", exc_info=error)
     return internal()
 
 
 async def handle(request: Request, error: Exception) -> Response:
     return to_problem(error).response(request.scope.get("request_id"))
-
-
-def install(app: FastAPI) -> None:
-    """Make every error of this application a problem. What no handler takes, `middleware` turns into one."""
-    for kind in (HTTPException, RequestValidationError, DBAPIError, DatabaseAwayError):
-        app.add_exception_handler(kind, handle)
 
 
 SCHEMA: dict[str, Any] = {

@@ -15,14 +15,13 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from limits.aio.storage import MemoryStorage, RedisStorage
-from planner_common import metrics
 from planner_common.settings import Settings
 from slowapi import Limiter
 from slowapi.wrappers import Limit, LimitGroup
 from starlette.requests import Request
 
 from planner_api.errors import Problem
-from planner_api.redis import Guard, RedisAwayError, make_client
+from planner_api.redis import Guard, RedisAwayError, make_pool
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 
@@ -62,12 +61,12 @@ def name_of(endpoint: Callable[..., Any]) -> str:
     return f"{endpoint.__module__}.{endpoint.__name__}"
 
 
-class Declarations(Limiter):  # type: ignore[misc]  # slowapi is untyped
+class Declarations(Limiter):
     """slowapi's register of limits, without its wrapper around the endpoint: that one asks Redis synchronously, wants a
     `request` argument, and calls what Python 3.14 deprecates."""
 
-    def limit(
-        self, limit_value: str | Callable[..., str], key_func: Callable[[Request], str] | None = None, **options: Any
+    def limit(  # type: ignore[override]  # of slowapi's options, those that need no wrapper
+        self, limit_value: str | Callable[..., str], key_func: Callable[[Request], str] | None = None
     ) -> Callable[[EndpointT], EndpointT]:
         def declare(endpoint: EndpointT) -> EndpointT:
             group = LimitGroup(
@@ -77,9 +76,9 @@ class Declarations(Limiter):  # type: ignore[misc]  # slowapi is untyped
                 per_method=False,
                 methods=None,
                 error_message=None,
-                exempt_when=options.get("exempt_when"),
+                exempt_when=None,
                 cost=1,
-                override_defaults=options.get("override_defaults", True),
+                override_defaults=True,
             )
             self._dynamic_route_limits.setdefault(name_of(endpoint), []).append(group)
             return endpoint
@@ -124,16 +123,14 @@ class RateLimits:
 
     def __init__(self, settings: Settings, guard: Guard) -> None:
         self._guard = guard
-        client = make_client(settings.limits())
-        self._client = client
-        self._shared = RedisStorage(
-            settings.limits(), implementation="redispy", key_prefix="limits", connection_pool=client.connection_pool
-        )
+        self._pool = make_pool(settings.limits())
+        # Where Redis is, the pool knows.
+        self._shared = RedisStorage("async+redis://", implementation="redispy", connection_pool=self._pool)  # type: ignore[arg-type]
         self._own = MemoryStorage()
         self._default, self._declared = limiter.resolve(settings)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._pool.aclose()
 
     def of(self, endpoint: str) -> list[Limit]:
         """The limits of an endpoint by the name that `name_of` gives it."""
@@ -151,7 +148,6 @@ class RateLimits:
             return
         request.scope["rate_limit_headers"] = worst.headers(now)
         if worst.remaining < 0:
-            metrics.rate_limited.labels(endpoint.rpartition(".")[2]).inc()
             raise Problem(
                 429,
                 "too-many-requests",
@@ -164,7 +160,7 @@ class RateLimits:
         window = int(now // expiry)
         name = limit.limit.key_for(key, endpoint, window)
         try:
-            number = await self._guard.call(self._shared.incr(name, expiry))
+            number = await self._guard.call(self._shared.incr, name, expiry)
         except RedisAwayError:
             number = await self._own.incr(name, expiry)
         return Count(limit.limit.amount, limit.limit.amount - number, (window + 1) * expiry)

@@ -83,6 +83,8 @@ class Requests:
         method = scope["method"]
         route = self.templates.get(id(scope.get("route")), UNMATCHED)
         metrics.http_requests.labels(method, route, str(status)).inc()
+        if status == 429:  # noqa: PLR2004
+            metrics.rate_limited.labels(route).inc()
         if not streams:  # how long somebody stayed connected is no answer's duration
             metrics.http_request_seconds.labels(method, route).observe(seconds)
         logger.info("request", method=method, route=route, status=status, duration_ms=round(seconds * 1000, 2))

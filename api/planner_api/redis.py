@@ -6,12 +6,13 @@ limits are counted in this process) until a task in the background has had an an
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
-from typing import TypeVar
+import time
+from collections.abc import Awaitable, Callable
+from typing import ParamSpec, TypeVar
 
 from planner_common import metrics
 from planner_common.logging import get_logger
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -19,7 +20,10 @@ from redis.exceptions import RedisError
 OPERATION_SECONDS = 0.1
 """All that one operation may take, connecting included."""
 PROBE_SECONDS = 1.0
+CONNECTIONS = 50
+"""How many connections a process has for the cache, and as many for the limits."""
 
+P = ParamSpec("P")
 T = TypeVar("T")
 logger = get_logger(__name__)
 
@@ -30,7 +34,14 @@ class RedisAwayError(Exception):
 
 def make_client(url: str) -> Redis:
     """A client that never tries twice. Its operations are bounded by the guard, connecting included."""
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), max_connections=100)
+    return Redis(connection_pool=make_pool(url))
+
+
+def make_pool(url: str) -> BlockingConnectionPool:
+    """Connections for a client; who wants one more than there are waits, as long as the guard lets them."""
+    return BlockingConnectionPool.from_url(
+        url, max_connections=CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 0), socket_timeout=None
+    )
 
 
 class Guard:
@@ -46,18 +57,19 @@ class Guard:
     def is_open(self) -> bool:
         return self._probing is not None
 
-    async def call(self, operation: Awaitable[T]) -> T:
-        """The operation's result. Raises RedisAwayError when Redis fails; when the guard is open, without trying."""
+    async def call(self, operation: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `operation(*args)` gives. Raises RedisAwayError when Redis fails; while the guard is open, at once."""
         if self._probing is not None:
-            if hasattr(operation, "close"):
-                operation.close()
             raise RedisAwayError
+        started = time.monotonic()
         try:
             async with asyncio.timeout(OPERATION_SECONDS):
-                return await operation
+                return await operation(*args, **kwargs)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             self.failures += 1
-            self._open(type(error).__name__)
+            # Much later than the timeout: this process was busy, which says nothing about Redis.
+            if time.monotonic() - started < 2 * OPERATION_SECONDS:
+                self._open(type(error).__name__)
             raise RedisAwayError from error
 
     def _open(self, reason: str) -> None:
@@ -92,14 +104,15 @@ class Cache:
     async def get(self, key: str) -> bytes | None:
         """The entry, or None when there is none or Redis is away."""
         try:
-            value: bytes | None = await self._guard.call(self._client.get(key))
+            value = await self._guard.call(self._client.get, key)
         except RedisAwayError:
             metrics.cache_reads.labels("error").inc()
             return None
         metrics.cache_reads.labels("miss" if value is None else "hit").inc()
+        assert not isinstance(value, str)  # noqa: S101  # the client does not decode
         return value
 
     async def put(self, key: str, value: bytes) -> None:
         """Keep an entry for `CACHE_SECONDS`. With Redis away, nothing happens."""
         with contextlib.suppress(RedisAwayError):
-            await self._guard.call(self._client.set(key, value, ex=self._seconds))
+            await self._guard.call(self._client.set, key, value, ex=self._seconds)

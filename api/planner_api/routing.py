@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from planner_api.authentication import identify
-from planner_api.errors import Problem, invalid, problems, too_large, unparsable
-from planner_api.limits import name_of
+from planner_api.errors import Problem, handle, invalid, problems, too_large, unparsable
+from planner_api.limits import UNMATCHED, name_of
 
 MAX_BODY = 1_000_000
 """Bytes that a body may have, unless the route says otherwise with `max_body`."""
@@ -93,6 +93,17 @@ class Route(APIRoute):
             return await handle(JsonRequest(scope, request.receive))
 
         return guarded
+
+
+async def handle_http_error(request: Request, error: Exception) -> Response:
+    """Problems, and what Starlette raises itself: where no route was entered (404, 405), that counts as well."""
+    if "rate_limit_headers" not in request.scope:
+        try:
+            await identify(request)
+            await request.scope["app"].state.rate_limits.check(request, UNMATCHED)
+        except Problem as limit:
+            error = limit
+    return await handle(request, error)
 
 
 ALWAYS = problems(422, 429, 500, 503)

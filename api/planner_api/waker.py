@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import asyncpg
+from asyncpg.exceptions import InterfaceError, PostgresError
 from planner_common.database import libpq_url
 from planner_common.logging import get_logger
 from planner_common.messages import Channel
@@ -37,7 +38,7 @@ class Waker:
             await self._event.wait()
             try:
                 await self._notify_while_connected()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, PostgresError, InterfaceError) as error:
                 logger.warning("waker_disconnected", error=type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
 

@@ -3,8 +3,8 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 
 def prepare() -> Path:
@@ -22,16 +22,21 @@ def prepare() -> Path:
 
 def serve(host: str, port: int) -> None:
     """Serve the sum of all processes' metrics at `/metrics`, from a thread. Raises OSError if the port is taken."""
-    from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415  # see the module's docstring
+    from prometheus_client import CollectorRegistry, Metric, start_http_server  # noqa: PLC0415  # see the docstring
     from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415
 
-    class OfTheLiving(MultiProcessCollector):  # type: ignore[misc]  # prometheus_client is untyped
-        def collect(self) -> Any:
-            forget_the_dead(Path(self._path))
-            return super().collect()
+    class OfTheLiving:
+        def __init__(self) -> None:
+            self.folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+            self.all = MultiProcessCollector(None)
+
+        def collect(self) -> Iterable[Metric]:
+            forget_the_dead(Path(self.folder))
+            metrics: Iterable[Metric] = self.all.collect()
+            return metrics
 
     registry = CollectorRegistry()
-    OfTheLiving(registry)
+    registry.register(OfTheLiving())
     start_http_server(port, host, registry)
 
 
