@@ -1,6 +1,7 @@
 """A person's notifications, from the tables to what the API shows: what the inbox and the live streams share."""
 
 from datetime import UTC, date, datetime
+from typing import Any
 
 from planner_common.changes import told_as
 from sqlalchemy import RowMapping, TextualSelect, text
@@ -38,6 +39,8 @@ SHOWN = """
 
 # Of a change's diff, who else was added or removed is not the reader's business.
 NOT_TOLD = {"participants", "removed"}
+EXCERPT = 200
+"""Characters of a long text (a description) that a notification shows."""
 
 
 def showing(notifications: str, order: str = "") -> TextualSelect:
@@ -59,10 +62,14 @@ def shown(row: RowMapping) -> NotificationOut:
         ),
         revision=row["revision"],
         summary=summary(kind, row["title"], start, row["actor"], row["diff"], reader=reader),
-        data={field: values for field, values in row["diff"].items() if field not in NOT_TOLD},
+        data={field: [_excerpt(v) for v in values] for field, values in row["diff"].items() if field not in NOT_TOLD},
         read_at=row["read_at"],
         created_at=row["created_at"],
     )
+
+
+def _excerpt(value: Any) -> Any:
+    return value[:EXCERPT] + "…" if isinstance(value, str) and len(value) > EXCERPT else value
 
 
 def _start(row: RowMapping) -> date | datetime:

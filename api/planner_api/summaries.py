@@ -3,6 +3,7 @@
 Texts exist in English and Russian. Who reads another language gets English, with English dates: a sentence in two
 languages helps nobody. The Russian texts avoid verbs whose form depends on whether a person is a man or a woman.
 """
+# ruff: noqa: RUF001  # texts in Russian
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,9 +35,9 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "ru": {
         "invitation": "{actor} приглашает вас на «{title}»: {when}.",
-        "update": "В событии «{title}» изменено: {fields}.",  # noqa: RUF001  # Cyrillic is meant
+        "update": "В событии «{title}» изменено: {fields}.",
         "reschedule": "Событие «{title}» перенесено. Новое начало: {new} (прежнее: {old}).",
-        "reschedule of the end": "У события «{title}» новое окончание: {new} (прежнее: {old}).",  # noqa: RUF001  # likewise
+        "reschedule of the end": "У события «{title}» новое окончание: {new} (прежнее: {old}).",
         "cancellation": "Событие «{title}» отменено ({when}).",
         "restoration": "Событие «{title}» всё-таки состоится: {when}.",
         "removal": "Вы больше не участвуете в событии «{title}» ({when}).",

@@ -25,7 +25,7 @@ class NotificationOut(Out):
     event: EventOfNotification
     revision: int = Field(description="The event's revision that the notification speaks of.")
     summary: str = Field(description="A sentence in the reader's language, with times in the reader's zone.")
-    data: dict[str, Any] = Field(description="What changed, as `{field: [old, new]}`.")
+    data: dict[str, Any] = Field(description="What changed, as `{field: [old, new]}`; of long texts the beginning.")
     read_at: Instant | None
     created_at: Instant
 
