@@ -9,8 +9,10 @@ AT_ONCE = max(1, (os.cpu_count() or 2) // 2)
 
 
 class Passwords:
-    def __init__(self) -> None:
-        self._hash = PasswordHash.recommended()
+    """Hashes and verifies. `hasher` is for tests; what is recommended today is pwdlib's to know."""
+
+    def __init__(self, hasher: PasswordHash | None = None) -> None:
+        self._hash = hasher or PasswordHash.recommended()
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._dummy: str | None = None
 

@@ -1,5 +1,6 @@
 """An application that runs against the suite's PostgreSQL and Valkey, and people who use it."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,16 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from planner_api.app import create_app
+from planner_api.passwords import Passwords
 from planner_common.people import person_id
 from planner_common.settings import Settings
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from pydantic import SecretStr
 
 PASSWORD = "correct horse battery staple"
+QUICK = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+"""Argon2 still, but too cheap for anything but tests."""
 
 
 @dataclass
@@ -57,14 +64,46 @@ class Person:
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     app = create_app(settings)
     async with app.router.lifespan_context(app):
+        app.state.passwords = Passwords(QUICK)
         yield app
 
 
+@pytest.fixture(scope="session")
+def description() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    """What OpenAPI says of each path. Of a path with a parameter only when no other fits."""
+    app = create_app(Settings(signing_key=SecretStr("a key for the description's sake alone")))
+    paths = sorted(app.openapi()["paths"].items(), key=lambda item: "{" in item[0])
+    return [(re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path)), operations) for path, operations in paths]
+
+
 @pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """Nobody: a client that is not logged in."""
+def as_described(description: list[tuple[re.Pattern[str], dict[str, Any]]]) -> Callable[..., Awaitable[None]]:
+    """A hook that fails a test whose answer the API's own description does not know."""
+
+    async def check(response: httpx.Response) -> None:
+        for pattern, operations in description:
+            if pattern.fullmatch(response.request.url.path):
+                operation = operations.get(response.request.method.lower())
+                break
+        else:
+            operation = None
+        if operation is None:
+            return
+        described = operation["responses"].get(str(response.status_code))
+        assert described, f"{operation['operationId']} does not describe {response.status_code}"
+        media_type = response.headers.get("content-type", "").partition(";")[0]
+        if media_type and response.status_code not in {204, 304}:
+            assert media_type in described["content"], f"{operation['operationId']} does not describe {media_type}"
+
+    return check
+
+
+@pytest.fixture
+async def client(app: FastAPI, as_described: Callable[..., Awaitable[None]]) -> AsyncIterator[httpx.AsyncClient]:
+    """Nobody: a client that is not logged in. Whatever it is answered must be as OpenAPI describes it."""
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://planner.example") as client:
+    hooks = {"response": [as_described]}
+    async with httpx.AsyncClient(transport=transport, base_url="http://planner.example", event_hooks=hooks) as client:
         yield client
 
 

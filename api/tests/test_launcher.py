@@ -42,6 +42,8 @@ class Api:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        # A connection for each request, so that every process gets some.
+        self.http = httpx.Client(verify=False, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
     def wait_until(self, holds: Callable[[], bool], what: str, seconds: float = 20) -> None:
         deadline = time.monotonic() + seconds
@@ -53,13 +55,13 @@ class Api:
 
     def is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz").status_code == 200
+            return self.http.get(f"{self.url}/readyz").status_code == 200
         except httpx.TransportError:
             return False
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""
-        lines = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text.splitlines()
+        lines = self.http.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
     def stop(self) -> str:
@@ -78,14 +80,15 @@ def started(settings: Settings, **environment: str) -> Iterator[Api]:
             child.kill()
         api.process.kill()
         api.process.communicate()
+        api.http.close()
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_serves_counts_and_stops_in_order(settings: Settings, processes: int) -> None:
     with started(settings, API_PROCESSES=str(processes)) as api:
         before = api.metric('planner_http_requests_total{method="GET",route="/livez"')
-        for _ in range(20):  # a connection each, so that both processes get some
-            answer = httpx.get(f"{api.url}/livez")
+        for _ in range(20):
+            answer = api.http.get(f"{api.url}/livez")
             assert answer.status_code == 200
         assert api.metric('planner_http_requests_total{method="GET",route="/livez"') == before + 20
         output = api.stop()

@@ -95,7 +95,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/stream", response_class=NotificationStream, responses=STREAM | problems(401))
+@router.get("/stream", status_code=200, response_class=NotificationStream, responses=STREAM | problems(401))
 async def stream_notifications(
     request: Request,
     caller: CallerDep,
