@@ -5,9 +5,9 @@ import os
 import signal
 import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from asyncio.subprocess import DEVNULL, STDOUT
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +104,7 @@ class Supervised:
         if self.task.done():
             self.task.result()
         elif not self.ready.is_set():
-            raise StartError(self._said(f"{self.name} runs, but is not ready after {seconds:.0f} s"))
+            raise StartError(self._said(f"{self.name} runs, but is not ready after {seconds:g} s"))
 
     async def stop(self, grace: float, hurry: asyncio.Event) -> None:
         """End it and what it started: in order, or by SIGKILL after `grace` seconds or when `hurry` is set."""
@@ -147,30 +147,30 @@ class Supervised:
 
     async def _run_once(self) -> int:
         """One life of the process. Returns its exit status, negative for a signal."""
-        process = await asyncio.create_subprocess_exec(
+        transport, child = await asyncio.get_running_loop().subprocess_exec(
+            lambda: Child(self._take),
             *tied(self.program.command(), self.program.stop_signal, self.program.user),
             stdin=DEVNULL,
-            stdout=PIPE,
             stderr=STDOUT,
             env=self.program.environment,
             cwd="/",
             start_new_session=True,  # the terminal's Ctrl-C is for the supervisor; and its children can be found
         )
-        self.pid = process.pid
+        self.pid = pid = transport.get_pid()
         self.starts += 1
         self.changed()
         if self._stopping.is_set():  # while it was being started
             self._signal(self.program.stop_signal)
-        assert process.stdout is not None  # noqa: S101  # PIPE
-        output = asyncio.create_task(self._pass_on(process.stdout))
         probe = asyncio.create_task(self._probe())
-        status = await process.wait()
+        await child.exited.wait()
         self.pid = None
-        end_group(process.pid)
         probe.cancel()
-        # What left the group on purpose may hold the pipe open for ever.
-        await asyncio.wait({output}, timeout=1)
-        output.cancel()
+        end_group(pid)
+        with suppress(TimeoutError):  # what left the group may hold the pipe open for ever
+            await asyncio.wait_for(child.silent.wait(), 1)
+        transport.close()
+        status = transport.get_returncode()
+        assert status is not None  # noqa: S101  # it has exited
         return status
 
     async def _probe(self) -> None:
@@ -180,10 +180,9 @@ class Supervised:
             await asyncio.sleep(POLL_SECONDS)
         self.ready.set()
 
-    async def _pass_on(self, stream: asyncio.StreamReader) -> None:
-        async for line in lines(stream):
-            self.last_lines.append(line)
-            self.write(self.name, line)
+    def _take(self, line: str) -> None:
+        self.last_lines.append(line)
+        self.write(self.name, line)
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -195,17 +194,34 @@ class Supervised:
         return what + (f". It said last:{last}" if last else ", without a word.")
 
 
-async def lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
-    """The lines of a stream, each whole: a started one waits for its end, unless it is endless or the stream ends."""
-    rest = b""
-    while chunk := await stream.read(LONGEST_LINE):
-        *whole, rest = (rest + chunk).split(b"\n")
-        if len(rest) > LONGEST_LINE:
-            whole, rest = [*whole, rest], b""
+class Child(asyncio.SubprocessProtocol):
+    """The output of a process as whole lines: a started one waits for its end, unless it is endless or nothing follows.
+
+    `exited` and `silent` are two things: children that a process left behind may go on writing. asyncio.subprocess's
+    own `wait()` would wait for both.
+    """
+
+    def __init__(self, take: Callable[[str], None]) -> None:
+        self.exited = asyncio.Event()
+        self.silent = asyncio.Event()
+        self._take = take
+        self._rest = b""
+
+    def pipe_data_received(self, _fd: int, data: bytes) -> None:
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > LONGEST_LINE:
+            whole.append(self._rest)
+            self._rest = b""
         for line in whole:
-            yield line.decode(errors="replace").rstrip("\r")
-    if rest:
-        yield rest.decode(errors="replace")
+            self._take(line.decode(errors="replace").rstrip("\r"))
+
+    def pipe_connection_lost(self, _fd: int, _error: Exception | None) -> None:
+        if self._rest:
+            self._take(self._rest.decode(errors="replace"))
+        self.silent.set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
 
 
 COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
