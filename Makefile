@@ -36,6 +36,9 @@ format: install ## Let ruff mend what it can
 test: install ## Every suite that needs no Docker
 	$(BIN)/pytest -n 2
 
+compose-test: install ## The acceptance tests and those of the containers, against a Compose stack of its own (Docker)
+	tests/compose/run
+
 up: install ## Run everything on this machine, without Docker, until Ctrl-C
 	@$(BIN)/python -m planner_local up
 

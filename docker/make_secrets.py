@@ -26,11 +26,11 @@ def keep(name: str, value: str, mode: int) -> None:
     new.replace(path)
 
 
-def made(name: str, mode: int, prefix: str = "") -> str:
+def made(name: str, mode: int) -> str:
     """The secret in that file, made now if there is none yet."""
     path = ROOT / name
     if not path.exists():
-        keep(name, prefix + secrets.token_urlsafe(32), mode)
+        keep(name, secrets.token_urlsafe(32), mode)
     return path.read_text(encoding="ascii").strip()
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     for service in ("api", "worker", "flower", "exporter"):
         keep(f"{service}/redis_url", f"redis://:{redis}@redis:6379/0", OURS)
     made("api/signing_key", OURS)
-    made("flower/login", OURS, "planner:")
+    made("flower/password", OURS)
     made("grafana/password", THEIRS)
 
 
