@@ -85,12 +85,18 @@ class Declarations(Limiter):
 
         return declare
 
+    def exempt(self, obj: EndpointT) -> EndpointT:
+        """Leave an endpoint without a limit. Beside each use stands the reason."""
+        self._exempt_routes.add(name_of(obj))
+        return obj
+
     def resolve(self, settings: Settings) -> tuple[list[Limit], dict[str, list[Limit]]]:
         """The default limits, and those of endpoints that declare their own, as these settings say."""
         token = _resolving.set(settings)
         try:
             default = list(chain.from_iterable(self._default_limits))
-            return default, {name: list(chain.from_iterable(own)) for name, own in self._dynamic_route_limits.items()}
+            own = {name: list(chain.from_iterable(groups)) for name, groups in self._dynamic_route_limits.items()}
+            return default, own | {name: [] for name in self._exempt_routes}
         finally:
             _resolving.reset(token)
 

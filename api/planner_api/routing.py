@@ -3,9 +3,10 @@
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, params
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, FastAPI, params
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic_core import from_json
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -103,7 +104,20 @@ async def handle_http_error(request: Request, error: Exception) -> Response:
             await request.scope["app"].state.rate_limits.check(request, UNMATCHED)
         except Problem as limit:
             error = limit
+    if isinstance(error, HTTPException) and error.status_code == 405:  # noqa: PLR2004
+        error.headers = {"Allow": ", ".join(methods_at(request.scope["app"], request.scope["path"]))}
     return await handle(request, error)
+
+
+def methods_at(app: FastAPI, path: str) -> list[str]:
+    """All methods that an address takes, whichever route takes them. Starlette names only those of one route."""
+    found = {
+        method
+        for context in iter_route_contexts(app.routes)
+        if context.path_regex.match(path)
+        for method in context.methods or ()
+    }
+    return sorted(found)
 
 
 ALWAYS = problems(422, 429, 500, 503)

@@ -25,18 +25,29 @@ def configure_logging(settings: Settings, service: str) -> None:
         event.setdefault("service", service)
         return event
 
+    def drop_colours(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event.pop("color_message", None)  # uvicorn's messages come twice
+        return event
+
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
+        drop_colours,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if json:
-        shared += [add_service, structlog.processors.dict_tracebacks]
+        shared += [add_service, structlog.processors.format_exc_info]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if json
-        else structlog.dev.ConsoleRenderer(colors=True, pad_event_to=28, sort_keys=False)
+        else structlog.dev.ConsoleRenderer(
+            colors=True,
+            pad_event_to=28,
+            sort_keys=False,
+            # structlog's own, and its tracebacks for JSON, show local variables: passwords, among others.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     )
     structlog.configure(
         processors=[
