@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import ParamSpec, TypeVar
 
 from planner_common import metrics
@@ -34,7 +35,7 @@ class RedisAwayError(Exception):
 
 def make_client(url: str) -> Redis:
     """A client that never tries twice. Its operations are bounded by the guard, connecting included."""
-    return Redis(connection_pool=make_pool(url))
+    return Redis.from_pool(make_pool(url))
 
 
 def make_pool(url: str) -> BlockingConnectionPool:
@@ -75,7 +76,8 @@ class Guard:
     def _open(self, reason: str) -> None:
         if self._probing is None:
             logger.warning("redis_away", reason=reason)
-            self._probing = asyncio.create_task(self._probe_until_it_answers())
+            # In a context of its own: what it logs is not of the request that happened to fail first.
+            self._probing = asyncio.create_task(self._probe_until_it_answers(), context=Context())
 
     async def _probe_until_it_answers(self) -> None:
         while True:
