@@ -1,0 +1,1 @@
+"""iCalendar files (RFC 5545): what is in them, as events."""
