@@ -23,9 +23,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     """What the services said goes with the failures: the stack is gone afterwards."""
     if exitstatus and "PLANNER_URL" in os.environ:
         terminalreporter.section("the stack")
-        for command in (["ps", "--all"], ["logs", "--no-color", "--tail", "15"]):
+        for command in (["ps", "--all"], ["logs", "--no-color", "--tail", "60"]):
             said = subprocess.run(["docker", "compose", *command], check=False, capture_output=True, text=True)
-            terminalreporter.write(said.stdout + said.stderr)
+            terminalreporter.write_line((said.stdout + said.stderr).rstrip())
 
 
 @pytest.fixture
