@@ -1,5 +1,6 @@
 """An application that runs against the suite's PostgreSQL and Valkey, and people who use it."""
 
+import functools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ from pydantic import SecretStr
 PASSWORD = "correct horse battery staple"
 QUICK = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
 """Argon2 still, but too cheap for anything but tests."""
+
+
+app_with = functools.lru_cache(maxsize=2)(create_app)
+"""Applications to be used one after the other: what a lifespan makes is new each time."""
 
 
 @dataclass
@@ -62,7 +67,7 @@ class Person:
 
 @pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
-    app = create_app(settings)
+    app = app_with(settings)
     async with app.router.lifespan_context(app):
         app.state.passwords = Passwords(QUICK)
         yield app

@@ -39,7 +39,7 @@ def normalized_email(address: str) -> str:
     if PLAIN_ADDRESS.fullmatch(plain):
         return plain
     try:
-        checked = email_validator.validate_email(address.strip(), check_deliverability=False)
+        checked = email_validator.validate_email(address.strip(), check_deliverability=False, strict=True)
     except email_validator.EmailNotValidError as error:
         raise ValueError(str(error)) from error
     return normalize_email(checked.normalized)
