@@ -41,7 +41,7 @@ RESUMED = text("""
 MISSED = showing(
     """
     SELECT n.* FROM notifications n JOIN changes c ON c.id = n.change_id
-     WHERE n.person_id = :person_id AND n.id > :after
+     WHERE n.person_id = :person_id AND n.id > :after AND n.id <> :resumed
        AND (n.id > :resumed OR c.fanned_out_at > CAST(:fanned_out_at AS timestamptz) - CAST(:late AS interval))
      ORDER BY n.id LIMIT :limit
     """,
@@ -56,13 +56,16 @@ def moved(uuid7: UUID, by: timedelta) -> UUID:
     return UUID(int=max(0, uuid7.int + (int(by / timedelta(milliseconds=1)) << 80)))
 
 
-async def missed(engine: AsyncEngine, person_id: UUID, resumed: UUID) -> AsyncIterator[list[tuple[UUID, bytes]]]:
-    """What a client that has had the notification `resumed` may not have had, as (id, frame), in pages.
+async def missed(engine: AsyncEngine, person_id: UUID, resumed: UUID) -> AsyncIterator[tuple[bytes, set[UUID]]]:
+    """What a client that has had the notification `resumed` may not have had: chunks, and the ids in each.
 
-    No connection is held while a page is being sent.
+    No connection is held while a chunk is being sent.
     """
     async with connect(engine) as connection:
         fanned_out_at = await connection.scalar(RESUMED, {"person_id": person_id, "id": resumed})
+    # An `id` without data only sets what the client will resume from. It follows those that are older than `resumed`:
+    # a client that resumed from one of them would go back in time, and further each time.
+    reset = format_sse_event(id=str(resumed))
     values: dict[str, Any] = {
         "person_id": person_id,
         "resumed": resumed,
@@ -74,12 +77,13 @@ async def missed(engine: AsyncEngine, person_id: UUID, resumed: UUID) -> AsyncIt
     while True:
         async with connect(engine) as connection:
             rows = (await connection.execute(MISSED, values)).mappings().all()
-        page = [(row["id"], frame(row)) for row in rows]
-        if page:
-            yield page
-        if len(page) < REPLAY_PAGE:
+        if rows:
+            late = [frame(row) for row in rows if row["id"] < resumed]
+            new = [frame(row) for row in rows if row["id"] > resumed]
+            yield b"".join([*late, *([reset] if late else []), *new]), {row["id"] for row in rows}
+        if len(rows) < REPLAY_PAGE:
             return
-        values["after"] = page[-1][0]
+        values["after"] = rows[-1]["id"]
 
 
 class NotificationStream(StreamingResponse):
@@ -115,11 +119,11 @@ class NotificationStream(StreamingResponse):
         sent: set[UUID] = set()
         if self._resumed is not None:
             try:
-                async for page in missed(self._engine, self._person_id, self._resumed):
+                async for chunk, ids in missed(self._engine, self._person_id, self._resumed):
                     if subscription.is_closed:
                         return
-                    yield b"".join(data for _, data in page)
-                    sent = {notification_id for notification_id, _ in page}
+                    yield chunk
+                    sent = ids
             except (DatabaseAwayError, SQLAlchemyError, OSError) as error:
                 logger.warning("stream_not_resumed", error=type(error).__name__)
                 return

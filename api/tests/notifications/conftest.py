@@ -1,8 +1,11 @@
 """One application for a module's tests; people, events and notifications made by SQL: what registering and fan-out
 leave, without hashing passwords and without a worker."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,12 +13,13 @@ from uuid import UUID
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from planner_api.app import create_app
 from planner_common.messages import Channel
 from planner_common.people import person_id
 from planner_common.settings import Settings
-from planner_local.servers import Valkey
+from planner_local.servers import Valkey, free_port
 from sqlalchemy import Connection, text
 
 START = datetime(2026, 3, 29, 7, tzinfo=UTC)
@@ -29,15 +33,21 @@ EVENT = text("""
 """)
 CHANGE = text("""
     WITH raised AS (UPDATE events SET revision = revision + 1 WHERE id = :event RETURNING revision)
-    INSERT INTO changes (event_id, revision, kind, actor, diff, audience_size, fanned_out_at)
-    SELECT :event, revision, :kind, :actor, CAST(:diff AS jsonb), 1, clock_timestamp() - :fanned_out_before FROM raised
+    INSERT INTO changes (event_id, revision, kind, actor, diff, audience_size)
+    SELECT :event, revision, :kind, :actor, CAST(:diff AS jsonb), 1 FROM raised
     RETURNING id
 """)
-# `made_before`: as if the row had been inserted that long ago by a transaction that committed only now.
-NOTIFICATIONS = text("""
-    INSERT INTO notifications (change_id, person_id, id)
-    SELECT :change, person_id, uuidv7(-CAST(:made_before AS interval)) FROM unnest(CAST(:people AS uuid[])) AS person_id
-    RETURNING id
+# As fan-out does it, in one transaction. `made_before`: as if its rows had been inserted that long ago.
+TELL = text("""
+    WITH told AS (
+        INSERT INTO notifications (change_id, person_id, id)
+        SELECT :change, person_id, uuidv7(-CAST(:made_before AS interval))
+          FROM unnest(CAST(:people AS uuid[])) AS person_id
+        RETURNING id
+    ), done AS (
+        UPDATE changes SET fanned_out_at = clock_timestamp() - CAST(:fanned_out_before AS interval) WHERE id = :change
+    )
+    SELECT id, CASE WHEN :wake THEN pg_notify(:channel, :payload) END FROM told
 """)
 PARTICIPANT = text("""
     INSERT INTO participants (event_id, person_id, email, since_change, until_change)
@@ -61,16 +71,9 @@ class Teller:
         event: UUID = self.connection.execute(EVENT, values).scalar_one()
         return event
 
-    def change(
-        self,
-        kind: str = "invitation",
-        diff: dict[str, Any] | None = None,
-        *,
-        actor: UUID | None = None,
-        fanned_out_before: timedelta = timedelta(0),
-    ) -> int:
+    def change(self, kind: str = "invitation", diff: dict[str, Any] | None = None, *, actor: UUID | None = None) -> int:
         values = {"event": self.event, "kind": kind, "actor": actor, "diff": json.dumps(diff or {})}
-        change: int = self.connection.execute(CHANGE, values | {"fanned_out_before": fanned_out_before}).scalar_one()
+        change: int = self.connection.execute(CHANGE, values).scalar_one()
         return change
 
     def tell(
@@ -79,15 +82,21 @@ class Teller:
         change: int | None = None,
         *,
         made_before: timedelta = timedelta(0),
+        fanned_out_before: timedelta = timedelta(0),
         wake: bool = True,
         **of_change: Any,
     ) -> list[UUID]:
         change = change or self.change(**of_change)
-        values = {"change": change, "people": list(people), "made_before": made_before}
-        ids = [row.id for row in self.connection.execute(NOTIFICATIONS, values)]
-        if wake:
-            self.wake([change])
-        return ids
+        values = {
+            "change": change,
+            "people": list(people),
+            "made_before": made_before,
+            "fanned_out_before": fanned_out_before,
+            "wake": wake,
+            "channel": Channel.NOTIFICATIONS,
+            "payload": json.dumps([change]),
+        }
+        return [row.id for row in self.connection.execute(TELL, values)]
 
     def wake(self, changes: list[int]) -> None:
         notify = text("SELECT pg_notify(:channel, :payload)")
@@ -122,18 +131,48 @@ ACCOUNT = text("""
 """)
 
 
+@dataclass
+class Server:
+    """An application behind a real port, with an event loop of its own: what is streamed needs the one, and a test that
+    blocks its loop on PostgreSQL the other."""
+
+    app: FastAPI
+    port: int
+    loop: asyncio.AbstractEventLoop
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function in the server's loop, soon."""
+        self.loop.call_soon_threadsafe(function)
+
+
 @pytest.fixture(scope="module")
-async def app(worker_database: str, worker_valkey: Valkey) -> AsyncIterator[FastAPI]:
+def server(worker_database: str, worker_valkey: Valkey) -> Iterator[Server]:
     settings = Settings(
         database_url=worker_database, redis_url=worker_valkey.url(), signing_key="k" * 32, rate_limit="100000/minute"
     )
     app = create_app(settings)
-    async with app.router.lifespan_context(app):
-        yield app
+    port = free_port()
+    running = uvicorn.Server(uvicorn.Config(app, port=port, lifespan="on", log_config=None))
+    started: Future[asyncio.AbstractEventLoop] = Future()
+
+    async def serve() -> None:
+        asyncio.get_running_loop().call_later(0, started.set_result, asyncio.get_running_loop())
+        await running.serve()
+
+    with ThreadPoolExecutor(1) as thread:
+        serving = thread.submit(asyncio.run, serve())
+        server = Server(app, port, started.result(30))
+        deadline = time.monotonic() + 30
+        while not running.started:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield server
+        running.should_exit = True
+        serving.result(30)
 
 
 @pytest.fixture
-async def join(app: FastAPI, connection: Connection) -> AsyncIterator[Callable[..., Person]]:
+async def join(server: Server, connection: Connection) -> AsyncIterator[Callable[..., Person]]:
     """`ann = join("Ann")`: a new account, ann@example.org, logged in."""
     clients = []
 
@@ -142,11 +181,12 @@ async def join(app: FastAPI, connection: Connection) -> AsyncIterator[Callable[.
         values = {"email": email, "name": name, "time_zone": time_zone, "locale": locale}
         person = person_id(email)
         account: UUID = connection.execute(ACCOUNT, values | {"person_id": person}).scalar_one()
-        token = app.state.access_tokens.issue(account, person)
+        token = server.app.state.access_tokens.issue(account, person)
         client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app),
-            base_url="http://planner.example/api/v1",
+            base_url=f"http://127.0.0.1:{server.port}/api/v1",
             headers={"Authorization": f"Bearer {token}"},
+            timeout=20,
+            trust_env=False,
         )
         clients.append(client)
         return Person(client, account, person)
