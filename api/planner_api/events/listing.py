@@ -53,7 +53,7 @@ async def listed(
     branches = {"organizer": [ORGANIZED], "participant": [TAKEN_PART_IN], None: [ORGANIZED, TAKEN_PART_IN]}[role]
     pages = [f"({branch} AND {conditions} ORDER BY e.starts_at, e.id LIMIT :limit)" for branch in branches]
     statement = f"""
-        WITH found AS ({" UNION ".join(pages)} ORDER BY starts_at, id LIMIT :limit)
+        WITH found AS (SELECT * FROM ({" UNION ".join(pages)}) page ORDER BY starts_at, id LIMIT :limit)
         SELECT {SHOWN}, counts.*
           FROM found JOIN events e ON e.id = found.id {ORGANIZER} {MINE} {COUNTS}
          ORDER BY e.starts_at, e.id
