@@ -54,10 +54,8 @@ def audit(
     """Check that every change has exactly the notifications that are due; if not, list the faults and exit 1."""
     engine = _engine()
     deadline = time.monotonic() + wait
-    with engine.connect() as connection:
-        while auditing.pending(connection.execution_options(isolation_level="AUTOCOMMIT"))[0]:
-            if time.monotonic() >= deadline:
-                break
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while auditing.pending(connection)[0] and time.monotonic() < deadline:
             time.sleep(0.1)
     with engine.connect() as connection:
         found = auditing.audit(connection, since)
