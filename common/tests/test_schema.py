@@ -1,9 +1,8 @@
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
-
 from planner_common import schema
 from planner_common.models import metadata
+from sqlalchemy import Connection
 
 
 def test_migrations_make_exactly_the_tables_of_the_models(connection: Connection) -> None:
