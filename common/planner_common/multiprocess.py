@@ -3,20 +3,27 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
-def prepare() -> Path:
+def prepare(identify: Callable[[], object] = os.getpid) -> Path:
     """Point prometheus-client at an empty folder for this service's processes to share, and return it.
 
     Files of an earlier run would be added to the present: the folder is emptied. Without `PROMETHEUS_MULTIPROC_DIR` in
     the environment it is a new temporary folder.
+
+    `identify` names processes that run at the same time. By default, by number, each process that ever ran leaves its
+    files; where places are taken again (the children of a pool), the name of the place keeps them few.
     """
     folder = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR") or tempfile.mkdtemp(prefix="planner-metrics-"))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+
+    from prometheus_client import values  # noqa: PLC0415  # it looks for the folder when it is imported
+
+    values.ValueClass = values.MultiProcessValue(identify)
     return folder
 
 
@@ -42,7 +49,8 @@ def serve(host: str, port: int) -> None:
 
 def forget_the_dead(folder: Path) -> None:
     """Drop the gauges of processes that ended without saying so (`kill -9`)."""
-    for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}:
+    names = {file.stem.rpartition("_")[2] for file in folder.glob("gauge_live*_*.db")}
+    for pid in {int(name) for name in names if name.isdecimal()}:
         try:
             os.kill(pid, 0)
         except ProcessLookupError:

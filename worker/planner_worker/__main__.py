@@ -4,21 +4,26 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from typing import Any
 
+from billiard.process import current_process
 from planner_common import multiprocess
 from planner_common.settings import settings_or_exit
 
-STOP_SECONDS = 15
+STOP_SECONDS = 12
 """How long running tasks may go on after SIGTERM. Then they are cut off, which only costs their lease."""
 
 
 def main() -> None:
     settings = settings_or_exit()
-    multiprocess.prepare()
+    # A child that takes a dead one's place goes on counting in its files, so that they don't grow in number.
+    multiprocess.prepare(identify=lambda: f"place{getattr(current_process(), 'index', '-main')}")
 
     # After `prepare`, for they import prometheus_client.
     from celery import signals  # noqa: PLC0415
+    from celery.exceptions import SecurityWarning  # noqa: PLC0415
+    from celery.utils.nodenames import default_nodename, host_format  # noqa: PLC0415
 
     from planner_worker.app import app  # noqa: PLC0415
     from planner_worker.heartbeat import Heartbeat  # noqa: PLC0415
@@ -34,11 +39,19 @@ def main() -> None:
         multiprocess.serve(settings.worker_metrics_host, settings.worker_metrics_port)
     except OSError as error:
         sys.exit(f"worker: WORKER_METRICS_PORT {settings.worker_metrics_port}: {error.strerror}")
+    # As root (`make up` in a container, say) Celery warns in four lines; what it warns of is pickle, which is off.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     app.steps["worker"].add(Heartbeat)
-    app.worker_main(
-        # Without gossip and mingle: workers have nothing to tell each other.
-        ["--quiet", "worker", f"--hostname={settings.worker_name}", "--without-gossip", "--without-mingle"]
+    app.events.dispatcher_cls = "planner_worker.consumer:EventDispatcher"
+    worker = app.Worker(
+        hostname=host_format(default_nodename(settings.worker_name)),
+        quiet=True,
+        # Workers have nothing to tell each other.
+        without_gossip=True,
+        without_mingle=True,
     )
+    worker.start()
+    sys.exit(worker.exitcode)
 
 
 if __name__ == "__main__":

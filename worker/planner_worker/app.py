@@ -69,7 +69,7 @@ def configuration() -> dict[str, Any]:
         # The dispatcher decides what to do when the broker is away.
         "task_publish_retry": False,
         "task_time_limit": TASK_SECONDS,
-        "worker_consumer": "planner_worker.heartbeat:Consumer",
+        "worker_consumer": "planner_worker.consumer:Consumer",
         "worker_concurrency": settings.worker_processes,
         "worker_pool": "prefork",
         "worker_prefetch_multiplier": 1,
@@ -77,6 +77,8 @@ def configuration() -> dict[str, Any]:
         "worker_max_memory_per_child": 250_000,  # KiB
         # On a busy machine a child may take long to start; Celery's 4 s would kill it and try again.
         "worker_proc_alive_timeout": 30.0,
+        # Concerns late acknowledgements only, which there are none of; without it there is a warning at each outage.
+        "worker_cancel_long_running_tasks_on_connection_loss": True,
         # Fewer prefetched messages after a reconnection would be one more state to be in.
         "worker_enable_prefetch_count_reduction": False,
         # Flower is fed by events. Those of senders would name a new «worker» for each process of the dispatcher.

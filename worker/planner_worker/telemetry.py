@@ -38,9 +38,10 @@ def begin(task_id: str, task: Any, **_signal: Any) -> None:
 
 
 @signals.task_postrun.connect
-def end(task: Any, retval: Any, state: str, **_signal: Any) -> None:
+def end(task: Any, retval: Any, state: str | None, **_signal: Any) -> None:
     """Count the task and log its line, which carries what it returned: the numbers of what it did."""
     seconds = time.monotonic() - started
+    state = state or "INTERRUPTED"  # as Celery leaves it when the worker is stopped in the middle
     metrics.tasks.labels(task.name, state).inc()
     metrics.task_seconds.labels(task.name).observe(seconds)
     if state == states.SUCCESS:
