@@ -23,5 +23,13 @@ def decode(cursor: str, *parsers: Any) -> tuple[Any, ...]:
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return tuple(parse(value) for parse, value in zip(parsers, values, strict=True))
-    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, binascii.Error) as error:
         raise invalid("/cursor", "not a cursor that Planner gave") from error
+
+
+def bigint(value: Any) -> int:
+    """A parser for numbers that PostgreSQL's bigint can hold."""
+    number = int(value)
+    if not 0 <= number < 2**63:
+        raise ValueError(value)
+    return number

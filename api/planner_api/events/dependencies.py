@@ -12,6 +12,9 @@ NotifyQuery = Annotated[Notify, Query(description="Whether those in the event ar
 IfMatch = Annotated[str | None, Header(description='The ETag that the change is for: `"3"`.', max_length=1_000)]
 IfNoneMatch = Annotated[str | None, Header(description="An ETag that the caller has.", max_length=1_000)]
 
+ETAG = {"ETag": {"description": "The event's revision, in quotes.", "schema": {"type": "string"}}}
+LOCATION = {"Location": {"description": "Where it is.", "schema": {"type": "string", "format": "uri-reference"}}}
+
 
 async def author_of(request: Request, caller: CallerDep, notify: NotifyQuery = "all") -> Author:
     return Author(caller.account_id, caller.person_id, notify == "all", request.scope.get("request_id"))

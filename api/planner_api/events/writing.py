@@ -169,8 +169,10 @@ async def update(connection: AsyncConnection, updates: Sequence[Update], author:
 INVITE = text(f"""
     WITH person AS MATERIALIZED (
         SELECT p.*
-          FROM jsonb_to_recordset(CAST(:people AS jsonb))
-                 AS p (event_id uuid, person_id uuid, email text, name text, role text)
+          FROM ROWS FROM (
+                   jsonb_to_recordset(CAST(:people AS jsonb))
+                       AS (event_id uuid, person_id uuid, email text, name text, role text)
+               ) WITH ORDINALITY AS p (event_id, person_id, email, name, role, position)
          WHERE NOT EXISTS (
              SELECT FROM participants there
               WHERE there.event_id = p.event_id AND there.person_id = p.person_id AND there.until_change IS NULL
@@ -194,6 +196,7 @@ INVITE = text(f"""
         INSERT INTO participants (event_id, person_id, email, name, role, since_change)
         SELECT person.event_id, person.person_id, person.email, person.name, person.role, change.id
           FROM person JOIN change ON change.event_id = person.event_id
+         ORDER BY person.position
     )
     SELECT id, added FROM event
 """)

@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from planner_api.dependencies import CacheDep, Caller, CallerDep, ConnectionDep
 from planner_api.errors import invalid, problems
 from planner_api.events import reading, writing
-from planner_api.events.dependencies import AuthorDep, IfMatch, IfNoneMatch
+from planner_api.events.dependencies import ETAG, LOCATION, AuthorDep, IfMatch, IfNoneMatch
 from planner_api.events.listing import listed
 from planner_api.events.problems import cancelled, full
 from planner_api.events.state import State, difference
 from planner_api.events.writing import Author, NewEvent, Update, distinct
-from planner_api.pagination import CursorQuery, LimitQuery, decode, encode
+from planner_api.pagination import CursorQuery, LimitQuery, bigint, decode, encode
 from planner_api.routing import make_router
 from planner_api.schemas.events import (
     ChangeOut,
@@ -37,10 +37,12 @@ from planner_api.schemas.events import (
 
 router = make_router("events")
 
+WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": ETAG}}
+
 BODY = (400, 401, 403, 413, 415)
 
 
-@router.post("/events", status_code=201, responses=problems(*BODY))
+@router.post("/events", status_code=201, responses={201: {"headers": ETAG | LOCATION}, **problems(*BODY)})
 async def create_event(body: EventIn, connection: ConnectionDep, author: AuthorDep, response: Response) -> EventOut:
     """Make an event; those in it are invited."""
     people = distinct(participant.person() for participant in body.participants)
@@ -89,7 +91,9 @@ def aware(value: str) -> datetime:
 @router.get(
     "/events/{event_id}",
     response_model=EventOut,
-    responses={304: {"description": "The caller has this revision."}, **problems(401, 403, 404)},
+    responses={304: {"description": "The caller has this revision.", "headers": ETAG}}
+    | WITH_ETAG
+    | problems(401, 403, 404),
 )
 async def show_event(
     event_id: UUID, caller: CallerDep, connection: ConnectionDep, cache: CacheDep, if_none_match: IfNoneMatch = None
@@ -128,7 +132,7 @@ async def changed(connection: AsyncConnection, event_id: UUID, caller: Caller, r
     return event
 
 
-@router.patch("/events/{event_id}", responses=problems(*BODY, 404, 409, 412, 428))
+@router.patch("/events/{event_id}", responses=WITH_ETAG | problems(*BODY, 404, 409, 412, 428))
 async def change_event(
     event_id: UUID,
     body: EventChanges,
@@ -177,7 +181,7 @@ async def set_status(connection: AsyncConnection, event_id: UUID, state: State, 
     return new
 
 
-@router.post("/events/{event_id}/cancel", responses=problems(401, 403, 404, 412))
+@router.post("/events/{event_id}/cancel", responses=WITH_ETAG | problems(401, 403, 404, 412))
 async def cancel_event(
     event_id: UUID,
     caller: CallerDep,
@@ -193,7 +197,7 @@ async def cancel_event(
     return await changed(connection, event_id, caller, response)
 
 
-@router.post("/events/{event_id}/restore", responses=problems(401, 403, 404, 412))
+@router.post("/events/{event_id}/restore", responses=WITH_ETAG | problems(401, 403, 404, 412))
 async def restore_event(
     event_id: UUID,
     caller: CallerDep,
@@ -214,7 +218,7 @@ async def restore_event(
 HISTORY = text("""
     SELECT c.revision, c.kind, c.at, c.diff, actor.id AS actor_id, actor.name, actor.email
       FROM changes c LEFT JOIN accounts actor ON actor.person_id = c.actor
-     WHERE c.event_id = :event AND c.revision > :after
+     WHERE c.event_id = :event AND c.revision > CAST(:after AS bigint)
        AND (:organizes OR c.actor = :person OR c.kind NOT IN ('response', 'removal'))
      ORDER BY c.revision LIMIT :limit
 """).columns(diff=JSONB)
@@ -226,7 +230,7 @@ async def show_history(
 ) -> History:
     """The changes, in their order. Those who take part see what happened to the event, and their own answers."""
     access = await reading.access(connection, event_id, caller)
-    (after,) = decode(cursor, small_int) if cursor is not None else (0,)
+    (after,) = decode(cursor, bigint) if cursor is not None else (0,)
     organizes = access["organizer_id"] == caller.account_id
     values: dict[str, Any] = {"event": event_id, "after": after, "organizes": organizes, "person": caller.person_id}
     rows = (await connection.execute(HISTORY, {**values, "limit": limit + 1})).all()
@@ -243,11 +247,3 @@ async def show_history(
         ],
         next_cursor=encode(rows[limit - 1].revision) if len(rows) > limit else None,
     )
-
-
-def small_int(value: Any) -> int:
-    """A number out of a cursor that PostgreSQL's integer can hold."""
-    number = int(value)
-    if not 0 <= number < 2**31:
-        raise ValueError(value)
-    return number

@@ -9,10 +9,10 @@ from sqlalchemy import text
 from planner_api.dependencies import CallerDep, ConnectionDep
 from planner_api.errors import forbidden, not_found, problems
 from planner_api.events import reading, writing
-from planner_api.events.dependencies import AuthorDep
+from planner_api.events.dependencies import LOCATION, AuthorDep
 from planner_api.events.problems import cancelled, full
 from planner_api.events.writing import distinct
-from planner_api.pagination import CursorQuery, LimitQuery, decode, encode
+from planner_api.pagination import CursorQuery, LimitQuery, bigint, decode, encode
 from planner_api.routing import make_router, max_body
 from planner_api.schemas.participants import Added, Answer, ParticipantList, ParticipantOut, Participants
 
@@ -38,7 +38,7 @@ async def list_participants(
 ) -> ParticipantList:
     """Who is in the event, in the order in which they came to be."""
     access = await reading.access(connection, event_id, caller)
-    after_change, after_id = decode(cursor, change_id, UUID) if cursor is not None else FIRST
+    after_change, after_id = decode(cursor, bigint, UUID) if cursor is not None else FIRST
     values: dict[str, Any] = {
         "event": event_id,
         "organizes": access["organizer_id"] == caller.account_id,
@@ -66,19 +66,12 @@ def shown(row: Any) -> ParticipantOut:
     )
 
 
-def change_id(value: Any) -> int:
-    """A number out of a cursor that PostgreSQL's bigint can hold."""
-    number = int(value)
-    if not 0 <= number < 2**63:
-        raise ValueError(value)
-    return number
-
-
 @router.post(
     "/events/{event_id}/participants",
     response_model=Added,
     status_code=201,
     responses={
+        201: {"headers": LOCATION},
         200: {"description": "All of them were in the event already.", "model": Added},
         **problems(400, 401, 403, 404, 409, 413, 415),
     },
