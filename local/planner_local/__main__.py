@@ -7,17 +7,18 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 from rich.console import Console
 
 from planner_local.demo import CALENDAR, demonstrate, read_calendar
 from planner_local.guard import guarded
+from planner_local.output import Patient, prefixing
 from planner_local.servers import postgres_programs
 from planner_local.stack import BIN, NAMES, Stack
 from planner_local.state import Addresses, RunningError, alone, forget, running
-from planner_local.supervisor import StartError, prefixing
+from planner_local.supervisor import StartError
 
 FOLDER = Path(".local").absolute()
 LOG = FOLDER / "demo.log"
@@ -35,7 +36,7 @@ def fail(what: object) -> int:
     return 1
 
 
-def stop_on_signals(hurry: asyncio.Event) -> None:
+def stop_on_signals(console: Console, hurry: asyncio.Event) -> None:
     """From now on the first SIGINT, SIGTERM or SIGHUP cancels the current task; one more sets `hurry`."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  # this is called from a coroutine
@@ -57,7 +58,7 @@ def run_guarded(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
         return guarded(lambda: asyncio.run(main()), lambda: forget(FOLDER))
 
 
-def print_addresses(addresses: Addresses) -> None:
+def print_addresses(console: Console, addresses: Addresses) -> None:
     """Where everything is. Not a Rich table: whatever the terminal's width, nothing of it may be cut off."""
     secrets = FOLDER / "secrets"
     login = f"user {os.environ.get('FLOWER_USER') or 'planner'}, password {(secrets / 'flower_password').read_text()}"
@@ -78,21 +79,26 @@ def print_addresses(addresses: Addresses) -> None:
 
 
 async def _up() -> int:
-    # For people: coloured where they look on, as what they set says otherwise.
+    # For people: coloured where they look on, unless they set something else.
     on_terminal = sys.stdout.isatty()
     environment = {**({"LOG_FORMAT": "console"} if on_terminal else {}), **os.environ}
+    stream = Patient(sys.stdout)
+    console = Console(highlight=False, soft_wrap=True, file=cast(TextIO, stream))
+    write = prefixing(NAMES, stream, colour=on_terminal and "NO_COLOR" not in os.environ)
     try:
-        stack = Stack(FOLDER, environment, prefixing(NAMES, colour=on_terminal and "NO_COLOR" not in os.environ))
-        stop_on_signals(stack.hurry)
+        stack = Stack(FOLDER, environment, write)
+        stop_on_signals(console, stack.hurry)
         for line in stack.told:
             console.print(line, style="yellow")
         async with stack:
-            print_addresses(stack.state.addresses)
+            print_addresses(console, stack.state.addresses)
             await stack.failure()
     except asyncio.CancelledError:
         console.print("stopped")
     except (StartError, RuntimeError) as error:
         return fail(error)
+    finally:
+        stream.finish()
     return 0
 
 
@@ -105,7 +111,7 @@ def up() -> None:
         found = running(FOLDER)
         if found and found[1]:
             console.print("It runs already, from another terminal.")
-            print_addresses(found[0])
+            print_addresses(console, found[0])
         else:
             console.print("It is being started or stopped, from another terminal.")
         status = 0
@@ -124,7 +130,7 @@ def demo(
         raise typer.Exit(2) from None
 
     async def with_running(addresses: Addresses) -> int:
-        stop_on_signals(asyncio.Event())
+        stop_on_signals(console, asyncio.Event())
         try:
             return await demonstrate(console, addresses, FOLDER, name=calendar.name, calendar=content)
         except asyncio.CancelledError:
@@ -134,7 +140,7 @@ def demo(
         with LOG.open("w") as log:
             try:
                 stack = Stack(FOLDER, os.environ, lambda name, line: print(name, "│", line, file=log, flush=True))
-                stop_on_signals(stack.hurry)
+                stop_on_signals(console, stack.hurry)
                 console.print(f"No stack is up: starting one (its log: {LOG.relative_to(Path.cwd())}) …")
                 async with stack:
                     status = await demonstrate(

@@ -272,14 +272,13 @@ class Valkey(Server):
     max_memory: str = "256mb"
 
     def prepare(self) -> None:
-        self.data.mkdir(parents=True, exist_ok=True)
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         # In a file, not an argument: every user of the machine can read the arguments of a process.
-        config = self.data / "valkey.conf"
-        config.touch(mode=0o600)
-        config.write_text(
+        write_secret(
+            self.data / "valkey.conf",
             f'bind 127.0.0.1\nport {self.port}\ndir "{self.data}"\nrequirepass {self.password}\n'
             'appendonly yes\nappendfsync everysec\nsave ""\n'
-            f"maxmemory {self.max_memory}\nmaxmemory-policy volatile-lru\n"
+            f"maxmemory {self.max_memory}\nmaxmemory-policy volatile-lru\n",
         )
 
     def command(self) -> list[str]:

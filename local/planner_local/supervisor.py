@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 import time
 from asyncio.subprocess import DEVNULL, STDOUT
 from collections import deque
@@ -222,25 +221,3 @@ class Child(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         self.exited.set()
-
-
-COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
-
-
-def prefixing(names: list[str], *, colour: bool) -> Callable[[str, str], None]:
-    """A `write` for Supervised that prints each line behind its program's name. Colours only if there is a terminal."""
-    width = max(map(len, names))
-
-    def write(name: str, line: str) -> None:
-        prefix = f"{name:<{width}} │"
-        if colour:
-            prefix = f"\033[{COLOURS[names.index(name) % len(COLOURS)]}m{prefix}\033[0m"
-            line += "\033[0m"
-        try:
-            sys.stdout.write(f"{prefix} {line}\n")
-            sys.stdout.flush()
-        except BrokenPipeError:  # who read this has gone, and so do we
-            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # for the rest of this process
-            signal.raise_signal(signal.SIGTERM)
-
-    return write

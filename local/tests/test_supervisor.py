@@ -3,8 +3,6 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -208,23 +206,3 @@ async def test_an_endless_line_is_cut() -> None:
     child = Child(taken.append)
     child.pipe_data_received(1, b"x" * 2 * supervisor.LONGEST_LINE)
     assert len(taken) == 1
-
-
-def test_prefixes_are_coloured_for_people_only(capsys: pytest.CaptureFixture[str]) -> None:
-    supervisor.prefixing(["api", "worker"], colour=False)("api", "hello")
-    supervisor.prefixing(["api", "worker"], colour=True)("worker", "\033[1mbold")
-    assert capsys.readouterr().out == "api    │ hello\n\033[33mworker │\033[0m \033[1mbold\033[0m\n"
-
-
-def test_a_reader_that_goes_away_stops_us() -> None:
-    script = """
-from planner_local.supervisor import prefixing
-write = prefixing(["api"], colour=False)
-while True:
-    write("api", "x" * 1000)
-"""
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout
-    process.stdout.close()
-    _, said = process.communicate(timeout=30)
-    assert (process.returncode, said) == (-signal.SIGTERM, b"")

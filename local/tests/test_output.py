@@ -1,0 +1,51 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from planner_local import output
+from planner_local.output import Patient, prefixing
+
+FLOOD = """
+import sys
+from planner_local.output import Patient, prefixing
+stream = Patient(sys.stdout)
+write = prefixing(["api"], stream, colour=False)
+"""
+
+
+def test_prefixes_are_coloured_for_people_only(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = Patient(sys.stdout)
+    prefixing(["api", "worker"], stream, colour=False)("api", "hello")
+    prefixing(["api", "worker"], stream, colour=True)("worker", "\033[1mbold")
+    stream.finish()
+    assert capsys.readouterr().out == "api    │ hello\n\033[33mworker │\033[0m \033[1mbold\033[0m\n"
+
+
+def test_a_reader_who_pauses_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(output, "MOST_PIECES", 100)
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as target, os.fdopen(reader) as reading:
+        stream = Patient(target)
+        for number in range(1000):
+            stream.write(f"{number} {'x' * 10_000}\n")
+        assert stream.dropped > 500
+        dropped = stream.dropped
+        assert reading.readline().startswith("0 ")
+        while not stream.waiting.empty():
+            reading.readline()
+        stream.write("again\n")
+        stream.finish()
+        target.close()
+        rest = reading.read().splitlines()
+    assert rest[-2:] == [f"… {dropped} lines dropped, for nobody read them", "again"]
+
+
+def test_a_reader_that_goes_away_stops_us() -> None:
+    script = FLOOD + "import time\nwhile True:\n    write('api', 'x' * 1000)\n    time.sleep(0.001)"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.close()
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (-signal.SIGTERM, b"")

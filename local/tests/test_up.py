@@ -1,0 +1,181 @@
+"""The whole stack as a newcomer starts it, with what goes wrong around it."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from planner_local import ports
+from planner_local.state import Addresses, State, alone, running
+
+Until = Callable[[Callable[[], Any]], Any]
+Marked = Callable[[], list[psutil.Process]]
+
+
+@pytest.fixture
+def planner_local(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    # Below the ports that the kernel gives to outgoing connections: one of those could come in between.
+    free = filter(lambda port: ports.problem(port) is None, random.sample(range(20_000, 32_000), 100))
+    environment = {**os.environ, **{name: str(next(free)) for name in ports.USUAL}, "NO_COLOR": "1"}
+
+    def start(*arguments: str, **more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "planner_local", *arguments],
+            cwd=tmp_path,
+            env=environment | more,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return start
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=100)
+    return output
+
+
+def commands(ancestor: int) -> list[str]:
+    """The command lines of all that descends from a process."""
+    found = []
+    for process in psutil.Process(ancestor).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # or a zombie
+            found.append(" ".join(process.cmdline()))
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_a_stack_from_start_to_end(
+    planner_local: Callable[..., subprocess.Popen[str]], tmp_path: Path, until: Until, marked: Marked
+) -> None:
+    up = planner_local("up")  # whose output nobody reads until it ends
+    state = tmp_path / ".local" / "state.json"
+    until(lambda: up.poll() is not None or (state.exists() and json.loads(state.read_text())["ready"]))
+    assert up.poll() is None, said(up)
+    content = json.loads(state.read_text())
+    api = content["addresses"]["api"]
+    assert httpx.get(f"{api}/readyz").status_code == 200
+
+    second = planner_local("up")
+    assert "runs already" in (output := said(second))
+    assert api in output
+    assert second.returncode == 0
+
+    clean = planner_local("clean")
+    assert "stop it first" in said(clean)
+    assert clean.returncode == 1
+
+    query = planner_local("run", "psql", "-Atc", "SELECT count(*) FROM changes")
+    assert (said(query), query.returncode) == ("0\n", 0)
+
+    demo = planner_local("demo")
+    assert "12 events imported" in (output := said(demo))
+    assert demo.returncode == 0, output
+
+    # Everything dies at once; everything comes back, with its data.
+    before = {name: process["pid"] for name, process in content["processes"].items()}
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+
+    def all_new() -> bool:
+        now = {name: process["pid"] for name, process in json.loads(state.read_text())["processes"].items()}
+        return now.keys() == before.keys() and not set(now.values()) & set(before.values())
+
+    until(all_new)
+
+    def audited() -> bool:
+        audit = planner_local("run", "planner", "audit", "--json")
+        return '"events": 12' in said(audit) and audit.returncode == 0
+
+    until(audited)
+
+    up.send_signal(signal.SIGTERM)
+    output = said(up)
+    assert up.returncode == 0, output
+    assert marked() == []
+    assert not state.exists()
+    assert running(tmp_path / ".local") is None
+
+    clean = planner_local("clean")
+    assert (said(clean), clean.returncode) == ("", 0)
+    assert not (tmp_path / ".local").exists()
+
+
+@pytest.mark.parametrize("moment", ["initdb", "postgres", "migrate"])
+def test_ctrl_c_during_the_start(
+    planner_local: Callable[..., subprocess.Popen[str]], tmp_path: Path, until: Until, marked: Marked, moment: str
+) -> None:
+    up = planner_local("up")
+    until(lambda: up.poll() is not None or any(moment in found for found in commands(up.pid)))
+    assert up.poll() is None, said(up)
+    for process in (up, *psutil.Process(up.pid).children()):  # the guard and the supervisor, as the terminal does it
+        process.send_signal(signal.SIGINT)
+    output = said(up)
+    assert up.returncode in (0, 128 + signal.SIGINT), output
+    assert "Traceback" not in output
+    assert marked() == []
+
+
+def test_a_port_that_is_taken(planner_local: Callable[..., subprocess.Popen[str]], marked: Marked) -> None:
+    up = planner_local("up", API_PORT="80000")
+    assert said(up) == "API_PORT=80000 is not a port: give a number from 1 to 65535.\n"
+    assert up.returncode == 1
+    assert marked() == []
+
+
+def test_a_wrong_setting_is_named(planner_local: Callable[..., subprocess.Popen[str]], marked: Marked) -> None:
+    up = planner_local("up", LOG_LEVEL="chatty")
+    assert "migrate ended with status 78. It said last:\n  setting LOG_LEVEL: " in said(up)
+    assert up.returncode == 1
+    assert marked() == []
+
+
+@pytest.mark.parametrize(("path", "reason"), [("nowhere.ics", "No such file"), (".", "Is a directory")])
+def test_a_calendar_that_can_not_be_read(
+    planner_local: Callable[..., subprocess.Popen[str]], path: str, reason: str
+) -> None:
+    demo = planner_local("demo", path)
+    assert said(demo) == f"CALENDAR={path}: {reason}" + (" or directory" if path != "." else "") + "\n"
+    assert demo.returncode == 2
+
+
+def test_nothing_runs(planner_local: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+    run = planner_local("run", "planner", "audit")
+    assert (said(run), run.returncode) == ("Nothing runs here: `make up` first.\n", 1)
+    assert not (tmp_path / ".local").exists()
+
+
+def test_what_an_earlier_run_left_is_ended(tmp_path: Path) -> None:
+    left = subprocess.Popen(["sleep", "1000"])
+    stranger = subprocess.Popen(["sleep", "1000"])
+    state = State(tmp_path, Addresses(*["x"] * 8))
+    state.save({"api": left.pid, "worker": stranger.pid, "flower": None})
+    content = json.loads((tmp_path / "state.json").read_text())
+    content["processes"]["worker"]["started"] -= 1  # another process had this number
+    (tmp_path / "state.json").write_text(json.dumps(content))
+    told: list[str] = []
+    state.end_leftovers(told.append)
+    assert told == [f"an earlier run left api ({left.pid}) behind: it is ended"]
+    assert left.poll() is not None
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
+    assert not (tmp_path / "state.json").exists()
+
+
+def test_whoever_holds_the_folder_is_noticed(tmp_path: Path) -> None:
+    state = State(tmp_path, Addresses(*["x"] * 8), ready=True)
+    with alone(tmp_path):
+        state.save({})
+        assert running(tmp_path) == (state.addresses, True)
+    assert running(tmp_path) is None
