@@ -1,0 +1,48 @@
+"""Tests of the whole system. One runs for all of them, or they use the one at `PLANNER_URL`."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import count
+
+import httpx
+import pytest
+from planner_local.client import Person, connect
+
+from tests.system import Outside, System
+
+numbers = count()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep all tests of the system in one worker, so that only one of it runs."""
+    for item in items:
+        if "planner" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("system"))
+
+
+@pytest.fixture(scope="session")
+def planner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+    """Planner, running."""
+    if "PLANNER_URL" in os.environ:
+        yield Outside(os.environ["PLANNER_URL"], os.environ["PLANNER_AUDIT"])
+        return
+    with System(tmp_path_factory.mktemp("system")) as system:
+        yield system
+
+
+@pytest.fixture
+async def http(planner: Outside) -> AsyncIterator[httpx.AsyncClient]:
+    async with connect(planner.url) as client:
+        yield client
+
+
+@pytest.fixture
+def join(http: httpx.AsyncClient) -> Callable[..., Awaitable[Person]]:
+    """`ann = await join("Ann")`: somebody who has registered and logged in."""
+
+    async def join(name: str, **account: str) -> Person:
+        person = Person(http, f"{name.lower()}-{os.getpid()}-{next(numbers)}@example.org", name)
+        return await person.register(**account)
+
+    return join
