@@ -15,7 +15,7 @@ from planner_worker.database import engine
 #   out: doing it twice, or twice at once, adds nothing. The dispatcher skips locked rows too, so the lock takes over
 #   from the lease while the work goes on, however long it takes.
 # - `told` writes. A person may be in an audience twice, and a change may have been half told by hand: no conflict is an
-#   error.
+#   error. In the order of two of the three indexes, which costs half as much as the order of the participants.
 # - `done` looks at `told`, so that it is executed after it, and the time it notes is when the notifications were there.
 # - The live streams are woken when the statement commits, and only if something was written for them.
 FAN_OUT = text(f"""
@@ -25,7 +25,7 @@ FAN_OUT = text(f"""
          ORDER BY id FOR UPDATE SKIP LOCKED
     ), told AS (
         INSERT INTO notifications (change_id, person_id)
-        SELECT change_id, person_id FROM ({AUDIENCE}) audience
+        SELECT change_id, person_id FROM ({AUDIENCE}) audience ORDER BY person_id
         ON CONFLICT (change_id, person_id) DO NOTHING
         RETURNING 1
     ), counted AS (
