@@ -31,13 +31,13 @@ def planner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
         yield system
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def http(planner: Outside) -> AsyncIterator[httpx.AsyncClient]:
     async with connect(planner.url) as client:
         yield client
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def join(http: httpx.AsyncClient) -> Callable[..., Awaitable[Person]]:
     """`ann = await join("Ann")`: somebody who has registered and logged in."""
 

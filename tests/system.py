@@ -11,12 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import psutil
 import psycopg
+from planner_common import audit, schema
+from planner_common.database import make_engine
+from planner_common.settings import Settings
 from planner_local.guard import tied
 from planner_local.servers import Postgres, Valkey, free_port
 
@@ -30,13 +34,13 @@ COMMANDS = {
 }
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = START_SECONDS) -> None:
+def until(condition: Callable[[], Any], what: str, seconds: float = START_SECONDS, every: float = 0.02) -> None:
     """Ask again and again until it holds. Raises TimeoutError with `what`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {seconds:g} s: {what}")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def answers(url: str) -> bool:
@@ -53,18 +57,16 @@ class Outside:
         self.url = url
         self._audit = shlex.split(audit)
 
-    def audit(self, wait: float = 60) -> dict[str, Any]:
-        """What `planner audit` finds once nothing is pending, or after `wait` seconds."""
+    def faults(self, wait: float = 60) -> tuple[int, int, int]:
+        """How many notifications are missing, how many are extra, and how many changes are pending after `wait` seconds
+        at the latest: all 0, or something is wrong."""
         command = [*self._audit, "--json", "--wait", str(wait)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=self._environment())
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
         try:
-            found: dict[str, Any] = json.loads(done.stdout)
+            found = json.loads(done.stdout)
         except ValueError:
             raise RuntimeError(f"{shlex.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}") from None
-        return found
-
-    def _environment(self) -> Mapping[str, str] | None:
-        return None
+        return found["missing"], found["extra"], found["pending"]
 
 
 class System(Outside):
@@ -76,14 +78,16 @@ class System(Outside):
         self.valkey = Valkey(folder / "valkey", free_port(), "test")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.api_port = free_port()
-        super().__init__(f"http://127.0.0.1:{self.api_port}", f"{BIN / 'planner'} audit")
+        self._engine = make_engine(Settings(database_url=self.postgres.url()), "tests")
+        super().__init__(f"http://127.0.0.1:{self.api_port}", "")
 
     def __enter__(self) -> Self:
         try:
             self.postgres.start()
             self.valkey.start()
             self.postgres.make_database()
-            subprocess.run([BIN / "planner", "migrate"], check=True, env=self._environment(), stdout=subprocess.DEVNULL)
+            with self._engine.begin() as connection:
+                schema.migrate(connection)
             for name in COMMANDS:
                 self.start(name)
             for name in COMMANDS:
@@ -97,10 +101,20 @@ class System(Outside):
         self._stop()
 
     def _stop(self) -> None:
+        self._engine.dispose()
         for name in list(self.processes):
             self.stop(name)
         self.valkey.stop()
         self.postgres.stop()
+
+    def faults(self, wait: float = 60) -> tuple[int, int, int]:
+        with self._engine.connect() as connection:
+            looking = connection.execution_options(isolation_level="AUTOCOMMIT")
+            with suppress(TimeoutError):
+                until(lambda: not audit.pending(looking)[0], "nothing is pending", wait)
+        with self._engine.connect() as connection:
+            found = audit.audit(connection)
+        return found.missing_count, found.extra_count, found.pending
 
     def start(self, name: str) -> None:
         """Start a service under its name, or one more of it under another (`dispatcher-2`)."""
