@@ -39,7 +39,8 @@ DUE = """
 DIFFERENCE = f"""
     WITH due AS ({DUE}),
     there AS (
-        SELECT n.change_id, n.person_id FROM notifications n JOIN changes c ON c.id = n.change_id WHERE c.at >= :since
+        SELECT n.change_id, n.person_id FROM notifications n LEFT JOIN changes c ON c.id = n.change_id
+         WHERE c.id IS NULL OR c.at >= :since
     ),
     compared AS (
         SELECT COALESCE(due.change_id, there.change_id) AS change_id,

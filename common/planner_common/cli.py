@@ -1,6 +1,7 @@
 """`planner`: what an operator types."""
 
 import json
+import sys
 import time
 from datetime import timedelta
 from typing import Annotated
@@ -8,13 +9,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from sqlalchemy import Engine
+from sqlalchemy.exc import DataError, OperationalError
 
 from planner_common import audit as auditing
 from planner_common import schema
 from planner_common.database import make_engine
 from planner_common.settings import settings_or_exit
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Planner's operator commands.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Planner's operator commands.",
+)
 console = Console(soft_wrap=True)
 
 
@@ -57,8 +64,11 @@ def audit(
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         while auditing.pending(connection)[0] and time.monotonic() < deadline:
             time.sleep(0.1)
-    with engine.connect() as connection:
-        found = auditing.audit(connection, since)
+    try:
+        with engine.connect() as connection:
+            found = auditing.audit(connection, since)
+    except DataError:
+        raise typer.BadParameter(f"{since!r} is no instant that PostgreSQL knows", param_hint="--since") from None
     ok = found.ok(timedelta(seconds=stuck))
     if as_json:
         console.print_json(
@@ -97,4 +107,9 @@ def audit(
 
 
 def main() -> None:
-    app()
+    try:
+        app()
+    except OperationalError as error:
+        # Not 1: a database that cannot be asked says nothing of what is in it.
+        sys.stderr.write(f"PostgreSQL cannot be asked: {error.orig}\n")
+        sys.exit(75)  # EX_TEMPFAIL of sysexits.h

@@ -75,15 +75,12 @@ class Dispatcher:
             socket_connect_timeout=SOCKET_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
-        self.signals, signals = os.pipe()  # readable once a signal came, so that it ends any wait
-        os.set_blocking(signals, False)
-        signal.set_wakeup_fd(signals)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self.stop)
+        self.told_to_stop, self.tell = os.pipe()
 
-    def stop(self, _signal: int, _frame: FrameType | None) -> None:
+    def stop(self) -> None:
+        """End the turning, soon, wherever it is. May be called by a signal or from another thread."""
         self.stopping = True
-        signal.alarm(STOP_SECONDS)  # kills, should a frozen server keep us; no harm, the lease runs out
+        os.write(self.tell, b"!")  # ends a wait
 
     def run(self) -> None:
         """Turn until told to stop. An outage is waited out; anything unexpected ends the process."""
@@ -95,11 +92,12 @@ class Dispatcher:
                 if pause and not self.woken(database):
                     self.wait(pause, database)
             except psycopg.OperationalError as error:
-                self.database = None
+                self.disconnect()
                 self.outage("postgresql", error)
             except (RedisError, BrokerError) as error:
                 self.outage("redis", error)
-        logger.info("stopped")
+        self.disconnect()
+        self.redis.close()
 
     def connect(self) -> psycopg.Connection[tuple[object, ...]]:
         """The connection, which listens. It need not wait for the disk: a lost lease is only a second message."""
@@ -115,6 +113,11 @@ class Dispatcher:
             self.database.execute(f"LISTEN {Channel.CHANGES}")
             self.back("postgresql")
         return self.database
+
+    def disconnect(self) -> None:
+        if self.database is not None:
+            self.database.close()
+            self.database = None
 
     def turn(self, database: psycopg.Connection[tuple[object, ...]]) -> float:
         """Dispatch once what is due. Returns how long to wait before the next turn, in seconds."""
@@ -166,7 +169,7 @@ class Dispatcher:
 
     def wait(self, seconds: float, database: psycopg.Connection[tuple[object, ...]] | None = None) -> None:
         """Sleep until something comes from PostgreSQL, a signal comes, or the time is over."""
-        readable = [self.signals] if database is None else [self.signals, database.fileno()]
+        readable = [self.told_to_stop] if database is None else [self.told_to_stop, database.fileno()]
         select.select(readable, [], [], min(seconds, HEARTBEAT_SECONDS))
         if database is not None:
             self.woken(database)
@@ -194,8 +197,17 @@ def main() -> None:
         start_http_server(settings.dispatcher_metrics_port, settings.worker_metrics_host)
     except OSError as error:
         sys.exit(f"dispatcher: DISPATCHER_METRICS_PORT {settings.dispatcher_metrics_port}: {error.strerror}")
+    dispatcher = Dispatcher(settings)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        dispatcher.stop()
+        signal.alarm(STOP_SECONDS)  # kills, should a frozen server keep us; no harm, the lease runs out
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     logger.info("ready")
-    Dispatcher(settings).run()
+    dispatcher.run()
+    logger.info("stopped")
 
 
 if __name__ == "__main__":
