@@ -24,6 +24,10 @@ def names(people: Sequence[Person]) -> str:
     return ", ".join(person.name for person in people[:-1]) + f" and {people[-1].name}"
 
 
+def number(of: int, what: str) -> str:
+    return f"{of:,} {what}" + ("" if of == 1 else "s")
+
+
 def seconds(value: float) -> str:
     return f"{value:.2f} s" if value >= SLOW else f"{value * 1000:.0f} ms"
 
@@ -36,7 +40,8 @@ def quantile(values: Sequence[float], q: float) -> float:
 def imported(console: Console, answer: dict[str, Any], took: float) -> None:
     failed = answer["failed"]
     rest = "".join(f", {answer[what]} {what}" for what in ("updated", "unchanged") if answer[what])
-    console.print(f"[bold]{answer['created']:,} events[/bold] imported in {seconds(took)}{rest}, {len(failed)} failed")
+    events = number(answer["created"], "event")
+    console.print(f"[bold]{events}[/bold] imported in {seconds(took)}{rest}, {len(failed)} failed")
     for fault in failed[:LISTED]:
         console.print(f"  {escape(str(fault['uid']))}: {escape(fault['detail'])}", style="yellow")
     if len(failed) > LISTED:
@@ -57,9 +62,12 @@ def latencies(console: Console, causes: Callable[[str, str, int], list[float]], 
     table = Table(title="From request to inbox", title_style="bold", title_justify="left")
     for heading in ("kind", "notifications", "median", "99 %", "worst"):
         table.add_column(heading, justify="left" if heading == "kind" else "right")
-    rows = sorted(took.items()) + ([("all", [value for each in took.values() for value in each])] if took else [])
+    if not took:
+        return
+    rows = [*sorted(took.items()), ("all", [value for each in took.values() for value in each])]
     for kind, values in rows:
-        table.add_section() if kind == "all" else None
+        if kind == "all":
+            table.add_section()
         figures = (quantile(values, MEDIAN), quantile(values, NINETY_NINE), max(values))
         table.add_row(kind, f"{len(values):,}", *map(seconds, figures))
     console.print(table)
@@ -94,5 +102,8 @@ def verdict(console: Console, found: Findings, stuck: timedelta, told: int, faul
     if faults or found.pending or not found.ok(stuck):
         console.print("Not everything due is there.", style="bold red")
         return 1
-    console.print(f"All {told:,} notifications of these people are there, each once.", style="bold green")
+    if told:
+        console.print(f"All {told:,} notifications of these people are there, each once.", style="bold green")
+    else:
+        console.print("There was nothing to tell anyone.", style="bold yellow")
     return 0
