@@ -1,15 +1,14 @@
 """Tests of the Compose stack that `tests/compose/run` brought up: see `make compose-test`."""
 
 import os
-import secrets
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import httpx
 import pytest
-from planner_local.client import Person, connect
+from planner_local.client import Person
 
+Join = Callable[..., Awaitable[Person]]
 HERE = Path(__file__).parent
 
 
@@ -29,16 +28,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with connect(os.environ["PLANNER_URL"]) as client:
-        yield client
+async def ann(join: Join) -> Person:
+    return await join("Ann")
 
 
 @pytest.fixture
-async def ann(http: httpx.AsyncClient) -> Person:
-    return await Person(http, f"ann-{secrets.token_hex(4)}@example.org").register()
-
-
-@pytest.fixture
-async def bob(http: httpx.AsyncClient) -> Person:
-    return await Person(http, f"bob-{secrets.token_hex(4)}@example.org").register()
+async def bob(join: Join) -> Person:
+    return await join("Bob")

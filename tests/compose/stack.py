@@ -3,14 +3,14 @@
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable
 from typing import Any
+
+from tests import system
 
 ROUND = ("secrets", "migrate")
 """Services that do their work and end."""
 LASTING = ("api", "dispatcher", "worker", "flower", "exporter", "postgres", "redis")
-OURS = ("api", "dispatcher", "worker", "flower", "exporter")
 
 # The main process is the child of docker-init. Killed from within, since `docker kill` counts as stopping by hand.
 KILL_MAIN = "kill -9 $(grep -l '^PPid:.1$' /proc/[0-9]*/status | cut -d/ -f3)"
@@ -86,9 +86,5 @@ def kill_main_process(service: str) -> None:
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Ask again and again until it holds. Raises TimeoutError with `what`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.2)
+    """Ask again and again until it holds, at an engine's pace. Raises TimeoutError with `what`."""
+    system.until(condition, what, seconds, every=0.2)

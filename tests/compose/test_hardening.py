@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.compose.stack import LASTING, OURS, ROUND, Failed, compose, containers, execute, python, run, service_of
+from tests.compose.stack import LASTING, ROUND, Failed, compose, containers, execute, python, run, service_of
 
 SECRETS = {
     "api": {"database_url", "redis_url", "signing_key"},
@@ -114,14 +114,9 @@ def test_an_image_holds_what_it_runs(service: str, there: list[str], not_there: 
     assert tools == ""
 
 
-@pytest.mark.parametrize("service", OURS)
-def test_a_health_check_costs_little(service: str) -> None:
-    """Asked every ten seconds, of every container: below 50 ms of processor time each."""
-    (command,) = {tuple(one["Config"]["Healthcheck"]["Test"][1:]) for one in containers(service)}
-    cost = (
-        "import resource, subprocess, sys;"
-        "[subprocess.run(sys.argv[1:], check=True) for _ in range(5)];"
-        "used = resource.getrusage(resource.RUSAGE_CHILDREN);"
-        "print((used.ru_utime + used.ru_stime) / 5)"
-    )
-    assert float(execute(service, "python", "-c", cost, *command)) < 0.05
+def test_a_health_check_loads_little() -> None:
+    """It is a process every ten seconds in every container. These alone would take longer than all the rest."""
+    code = "import sys, planner_common.healthcheck; print(*sys.modules)"
+    loaded = set(python("api", code).split())
+    assert "planner_common.healthcheck" in loaded
+    assert loaded & {"pathlib", "urllib.request", "http.client", "ssl", "asyncio", "pydantic"} == set()
