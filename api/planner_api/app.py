@@ -75,16 +75,19 @@ def create_app(settings: Settings) -> FastAPI:
     """The application. It connects to PostgreSQL and Redis when its lifespan begins, and needs neither to start."""
     if settings.signing_key is None:
         raise ValueError("SIGNING_KEY is not set")
+    signing_key = settings.signing_key.get_secret_value()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
         state.engine = make_engine(settings)
+        state.autocommit = state.engine.execution_options(isolation_level="AUTOCOMMIT")  # the same connections
         probe, cache_client = make_client(settings.limits()), make_client(settings.cache())
         state.guard = Guard(probe)
         state.cache = Cache(cache_client, state.guard, settings.cache_seconds)
         state.rate_limits = RateLimits(settings, state.guard)
         state.passwords = Passwords()
+        state.access_tokens = AccessTokens(signing_key, settings.access_token_seconds)
         state.waker = Waker(settings)
         state.waker.start()
         state.streams = Streams(settings)
@@ -113,7 +116,6 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.schema_head = schema.head()
-    app.state.access_tokens = AccessTokens(settings.signing_key.get_secret_value(), settings.access_token_seconds)
     for router in ROUTERS:
         app.include_router(router, prefix=BASE)
     app.include_router(health.router)

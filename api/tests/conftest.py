@@ -2,13 +2,14 @@
 
 import functools
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
 from planner_api.app import create_app
 from planner_api.passwords import Passwords
@@ -63,6 +64,15 @@ class Person:
 
     async def delete(self, path: str, **arguments: Any) -> httpx.Response:
         return await self.request("DELETE", path, **arguments)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> Iterator[None]:
+    """As the service has it: a traceback without the values of variables, which take seconds to render."""
+    renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, renderer])
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from planner_api.dependencies import CacheDep, Caller, CallerDep, ConnectionDep
+from planner_api.dependencies import CacheDep, Caller, CallerDep, ConnectionDep, StatementDep
 from planner_api.errors import invalid, problems
 from planner_api.events import reading, writing
 from planner_api.events.dependencies import ETAG, LOCATION, AuthorDep, IfMatch, IfNoneMatch
@@ -43,7 +43,7 @@ BODY = (400, 401, 403, 413, 415)
 
 
 @router.post("/events", status_code=201, responses={201: {"headers": ETAG | LOCATION}, **problems(*BODY)})
-async def create_event(body: EventIn, connection: ConnectionDep, author: AuthorDep, response: Response) -> EventOut:
+async def create_event(body: EventIn, connection: StatementDep, author: AuthorDep, response: Response) -> EventOut:
     """Make an event; those in it are invited."""
     people = distinct(participant.person() for participant in body.participants)
     event = (await writing.create(connection, [NewEvent(body.state(), people)], author)).mappings().one()
