@@ -13,6 +13,8 @@ from planner_api.calendars.scanning import Block, Calendar
 from planner_api.schemas.events import CONTROL
 
 MAX_UID = 255
+MAX_CHECKED = 100_000
+"""Characters of a time or a rule: thousands of exceptions to a recurrence. Reading takes time."""
 PASSING = ("DTSTAMP", "LAST-MODIFIED", "CREATED", "SEQUENCE")
 """Properties that differ from one export to the next, although the event is the same."""
 
@@ -69,14 +71,14 @@ class Component:
             except (ValueError, OverflowError) as error:
                 if name in CHECKED:
                     self.fault = self.fault or f"{name}: {error}"
-        if any("\0" in line for line in self.block.lines):
-            self.fault = "it holds a NUL character"
 
     def _add(self, name: str, line: Contentline) -> None:
         _, parameters, raw = line.raw_parts()
         found = Property(parameters, raw.strip(), unescape_backslash(raw))
         self.properties.setdefault(name, []).append(found)
         if name in CHECKED:
+            if len(raw) > MAX_CHECKED:
+                raise ValueError("too long to be taken")
             found.value = CHECKED[name](found.raw)
 
     def first(self, name: str) -> Property | None:

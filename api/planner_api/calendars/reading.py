@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from operator import attrgetter
 from urllib.parse import unquote
-from zoneinfo import ZoneInfo
 
 from pydantic_core import PydanticCustomError
 
@@ -65,7 +64,7 @@ def read(content: bytes, charset: str | None, time_zone: str) -> tuple[list[Entr
     by_uid: dict[str, list[Component]] = {}
     zones: dict[int, Zones] = {}
     for calendar in calendars:
-        if calendar.method not in MESSAGES:
+        if calendar.events and calendar.method not in MESSAGES:
             zones[id(calendar)] = Zones(calendar, time_zone)
             for block in calendar.events:
                 component = Component(calendar, block)
@@ -96,6 +95,8 @@ def _entry(uid: str, components: list[Component], zones: dict[int, Zones]) -> En
         state = replace(state, status="cancelled")
     people = [person for found in told.properties.get("ATTENDEE", ()) if (person := _person(found)) is not None]
     source = "\r\n".join(component.source for component in components)
+    if "\0" in source:  # which PostgreSQL can't store
+        raise UnreadableError("it holds a NUL character")
     return Entry(uid, state, distinct(people), source)
 
 
@@ -183,5 +184,4 @@ def _after(start: Moment, duration: Property | None) -> Moment:
         return Moment(start.wall + timedelta(days=length.days + (length.seconds > 0)), None)
     if duration is None or "T" not in duration.raw.upper():
         return Moment(start.wall + length, start.zone)
-    end = (start.instant + length).astimezone(ZoneInfo(start.zone)).replace(tzinfo=None)
-    return Moment(end, start.zone)
+    return Moment.at(start.instant + length, start.zone)

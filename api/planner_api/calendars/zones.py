@@ -4,7 +4,6 @@ import re
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from io import StringIO
-from zoneinfo import ZoneInfo
 
 from dateutil.tz import tzical
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
@@ -13,12 +12,19 @@ from planner_api.calendars.scanning import Block, Calendar
 from planner_api.events.state import Moment
 from planner_api.schemas.common import zone_names
 
-MAX_LINES = 1_000
-LAST_YEAR = 2200
-"""A zone's own rules are followed up to here: dateutil walks through every year, and would walk to the year 9999."""
-UNDERSTOOD = re.compile(r"(BEGIN|END|TZID|DTSTART|RRULE|RDATE|TZOFFSETFROM|TZOFFSETTO)(?:;[^:]*)?:(.*)", re.IGNORECASE)
-# The rules of all real zones are of this kind. Others (FREQ=SECONDLY) would keep a processor busy for years.
-YEARLY = re.compile(r"(?!.*(?:BYYEARDAY|BYWEEKNO))(?!.*BY(?:HOUR|MINUTE|SECOND)=[^;]*,).*FREQ=YEARLY.*", re.IGNORECASE)
+MAX_LINES = 500
+MAX_ZONES = 500
+"""Zones of its own that a file may have, counted once for each year in which one is used."""
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+KEPT = ("RRULE", "RDATE", "TZOFFSETFROM", "TZOFFSETTO")
+UNDERSTOOD = re.compile(rf"(BEGIN|END|DTSTART|{'|'.join(KEPT)})(?:;[^:]*)?:(.*)", re.IGNORECASE)
+OFFSET = re.compile("[+-](0[0-9]|1[0-5])[0-5][0-9]([0-5][0-9])?")
+# The rules that zones really have. Others (FREQ=SECONDLY) would keep a processor busy for years.
+RULE = re.compile(
+    r"((FREQ=YEARLY|INTERVAL=1|WKST=[A-Z]{2}|UNTIL=[0-9]{8}(T[0-9]{6}Z?)?|BYMONTH=[0-9]{1,2}|BYDAY=[+-]?[0-9]?[A-Z]{2}"
+    r"|BYMONTHDAY=[0-9,-]{1,40}|BY(HOUR|MINUTE|SECOND)=[0-9]{1,2})(;|$))+",
+    re.IGNORECASE,
+)
 
 
 @lru_cache(maxsize=1024)
@@ -36,44 +42,63 @@ class Zones:
     def __init__(self, calendar: Calendar, default: str) -> None:
         self.default = named(calendar.time_zone) or default
         self._blocks = {_value(block, "TZID"): block for block in calendar.zones}
-        self._known: dict[str, str | tzinfo] = {}
+        self._rules: dict[tuple[str, int], tzinfo | None] = {}
 
     def moment(self, wall: datetime, tzid: str | None) -> Moment:
         """A wall time of the file; if only the file knows its zone, the same instant in the default one."""
-        zone = self._zone(tzid) if tzid else self.default
-        if isinstance(zone, str):
-            return Moment(wall, zone)
-        if not 1900 <= wall.year <= LAST_YEAR:  # noqa: PLR2004
-            return Moment(wall, self.default)
-        instant = wall.replace(tzinfo=zone).astimezone(UTC)
-        moment = Moment(instant.astimezone(ZoneInfo(self.default)).replace(tzinfo=None), self.default)
-        # Of an hour that comes twice a moment can only mean the first.
-        return moment if moment.instant == instant else Moment(instant.replace(tzinfo=None), "UTC")
+        block = self._blocks.get(tzid or "")
+        name = named(tzid or "") or (block and named(_value(block, "X-LIC-LOCATION")))
+        rules = self._own(block, wall.year) if block and not name else None
+        if rules is None:
+            return Moment(wall, name or self.default)
+        return Moment.at(wall.replace(tzinfo=rules).astimezone(UTC), self.default)
 
-    def _zone(self, tzid: str) -> str | tzinfo:
-        if tzid not in self._known:
-            block = self._blocks.get(tzid)
-            place = _value(block, "X-LIC-LOCATION") if block else ""
-            self._known[tzid] = named(tzid) or named(place) or (block and _rules(block)) or self.default
-        return self._known[tzid]
+    def _own(self, block: Block, year: int) -> tzinfo | None:
+        key = _value(block, "TZID"), year
+        if key not in self._rules and len(self._rules) < MAX_ZONES and FIRST_YEAR <= year <= LAST_YEAR:
+            self._rules[key] = rules_in(block, year)
+        return self._rules.get(key)
 
 
 def _value(block: Block, name: str) -> str:
     return next((line.partition(":")[2].strip() for line in block.lines if line.upper().startswith(f"{name}:")), "")
 
 
-def _rules(block: Block) -> tzinfo | None:
-    """A VTIMEZONE as a zone, or None where it makes no sense."""
-    lines = [match.groups() for line in block.lines[:MAX_LINES] if (match := UNDERSTOOD.fullmatch(line))]
-    if any(name.upper() == "RRULE" and not YEARLY.fullmatch(rule) for name, rule in lines):
-        return None
-    # Without parameters, which dateutil does not take; the onset of a zone at a date is at its midnight.
-    text = "\n".join(
-        f"{name}:{value}T000000" if re.fullmatch("[0-9]{8}", value) else f"{name}:{value}" for name, value in lines
-    )
+def rules_in(block: Block, year: int) -> tzinfo | None:
+    """A VTIMEZONE as a zone that is right in that year, or None where it makes no sense."""
+    lines = ["BEGIN:VTIMEZONE", "TZID:of this file"]
+    observance: dict[str, list[str]] = {}
     try:
-        zone: tzinfo | None = tzical(StringIO(text)).get()
-        datetime(2000, 1, 1, tzinfo=zone).utcoffset()
-    except (ValueError, TypeError, AttributeError, OverflowError, IndexError):
+        for name, value in (
+            match.groups() for line in block.lines[1:MAX_LINES] if (match := UNDERSTOOD.fullmatch(line))
+        ):
+            if name.upper() == "END":
+                lines += _observance(observance, year) if observance else []
+                observance = {}
+            else:
+                observance.setdefault(name.upper(), []).append(value.strip())
+        zone: tzinfo | None = tzical(StringIO("\n".join([*lines, "END:VTIMEZONE"]))).get()
+        datetime(year, 1, 1, tzinfo=zone).utcoffset()
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError):
         return None
     return zone
+
+
+def _observance(properties: dict[str, list[str]], year: int) -> list[str]:
+    """A STANDARD or DAYLIGHT for dateutil, which takes no parameters.
+
+    It would go through every year from a rule's beginning, which Outlook puts into 1601. So each rule begins two years
+    before the last one that matters.
+    """
+    if not all(OFFSET.fullmatch(properties[name][0]) for name in ("TZOFFSETFROM", "TZOFFSETTO")):
+        raise ValueError("an offset that no place has")
+    begins = properties["DTSTART"][0]
+    for rule in properties.get("RRULE", ()):
+        if not RULE.fullmatch(rule):
+            raise ValueError(rule)
+        until = re.search("UNTIL=([0-9]{4})", rule, re.IGNORECASE)
+        last = min(year, int(until[1])) if until else year
+        begins = f"{max(int(begins[:4]), last - 2):04}{begins[4:]}"
+    times = begins if "T" in begins.upper() else f"{begins}T000000"
+    kept = [f"{name}:{value}" for name in KEPT for value in properties.get(name, ())]
+    return [f"BEGIN:{properties['BEGIN'][0]}", f"DTSTART:{times}", *kept, f"END:{properties['BEGIN'][0]}"]

@@ -17,15 +17,21 @@ class Moment:
     wall: datetime
     zone: str | None
 
+    @classmethod
+    def at(cls, instant: datetime, zone: str) -> Self:
+        """An instant in a zone; in UTC where the zone's clocks show it for the second time."""
+        moment = cls(instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None), zone)
+        return moment if moment.instant == instant else cls(instant.astimezone(UTC).replace(tzinfo=None), "UTC")
+
     @property
     def instant(self) -> datetime:
         """In UTC; for a whole day its midnight there.
 
-        `fold=0`, which every wall time has unless told otherwise, is the rule of RFC 5545 §3.3.5: of a wall time that
-        comes twice the first, and for one that the zone skips the offset from before the gap.
+        `fold=0` is the rule of RFC 5545 §3.3.5: of a wall time that comes twice the first, and for one that the zone
+        skips the offset from before the gap.
         """
         zone = UTC if self.zone is None else ZoneInfo(self.zone)
-        return self.wall.replace(tzinfo=zone).astimezone(UTC)
+        return self.wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
 
     def shown(self) -> dict[str, str]:
         """As the API shows it."""
