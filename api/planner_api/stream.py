@@ -34,7 +34,7 @@ OVERLAP = timedelta(seconds=10)
 """How much of what was asked for is asked for again: `fanned_out_at` is set a moment before the commit shows it."""
 QUEUE_LENGTH = 256
 """Notifications that may wait for a slow client. One more and its stream is closed: it resumes where it was."""
-BATCH = 100
+BATCH = 50
 """Notifications that are put into sentences before other requests get their turn."""
 
 FANNED_OUT = text("""
