@@ -1,0 +1,341 @@
+"""A real worker and a real Flower, as they are started in production, and what operators ask of them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from planner_common.messages import Queue, Task
+from planner_common.settings import Settings
+from planner_local.guard import tied
+from planner_local.servers import Valkey, free_port
+from planner_worker.app import app
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from common.tests.domain import Domain
+from tests.system import until
+
+ANN, BOB = "ann@example.org", "bob@example.org"
+CHILDREN = 2
+PASSWORD = "a password for Flower"
+
+pytestmark = pytest.mark.xdist_group("worker processes")
+
+
+class Process:
+    """`python -m MODULE`, its log, and the ports it was given."""
+
+    def __init__(self, module: str, folder: Path, environment: dict[str, str], **settings: Any) -> None:
+        self.output = folder / f"{module}.log"
+        self.heartbeat = folder / f"{module}.heartbeat"
+        told = {
+            "WORKER_PROCESSES": CHILDREN,
+            "WORKER_METRICS_PORT": free_port(),
+            "HEARTBEAT_FILE": self.heartbeat,
+            **settings,
+        }
+        self.settings = {name: str(value) for name, value in told.items()}
+        with self.output.open("ab") as log:
+            self.process = subprocess.Popen(
+                tied([sys.executable, "-m", module], signal.SIGKILL),
+                env=os.environ | environment | self.settings,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.output.read_text().splitlines() if line.startswith("{")]
+
+    def says(self, event: str) -> bool:
+        return any(event in entry["event"] for entry in self.log())
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def metric(self, sample: str) -> float:
+        metrics = httpx.get(f"http://127.0.0.1:{self.settings['WORKER_METRICS_PORT']}/metrics", trust_env=False).text
+        found = re.search(rf"^{re.escape(sample)} (\S+)$", metrics, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    def stop(self) -> int:
+        self.process.terminate()
+        try:
+            return self.process.wait(20)
+        finally:
+            self.process.kill()
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[Process]:
+    worker = Process("planner_worker", tmp_path_factory.mktemp("worker"), environment)
+    try:
+        until(lambda: worker.says("ready"), "the worker is ready")
+        yield worker
+    finally:
+        assert worker.stop() == 0, worker.output.read_text()
+
+
+@pytest.fixture
+def send(settings: Settings, worker: Process) -> Callable[..., str]:
+    """Hands changes to the worker, as the dispatcher does. Returns the task's id."""
+
+    def send(*change_ids: int, request_ids: tuple[str, ...] = ()) -> str:
+        headers = {"request_ids": list(request_ids)}
+        task = app.send_task(Task.FAN_OUT.value, (list(change_ids),), headers=headers, ignore_result=True)
+        return str(task.id)
+
+    return send
+
+
+def celery(environment: dict[str, str], *arguments: str) -> Any:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("celery"), "-A", "planner_worker.app", *arguments, "--json", "--timeout", "10"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout).values()
+    return answer
+
+
+def test_operators_get_the_answers_they_expect(
+    worker: Process, domain: Domain, environment: dict[str, str], send: Callable[..., str], worker_engine: Engine
+) -> None:
+    event = domain.event(ANN, BOB)
+    with ThreadPoolExecutor(3) as pool, worker_engine.begin() as blocker:
+        blocker.exec_driver_sql("LOCK TABLE notifications")
+        task_id = send(event.creation)
+        until(lambda: worker_waits(domain), "the task is blocked")
+        asked = {what: pool.submit(celery, environment, "inspect", what) for what in ("active", "registered", "stats")}
+        answers = {what: answer.result() for what, answer in asked.items()}
+    (active,) = answers["active"]
+    assert (active["id"], active["name"], active["args"]) == (task_id, Task.FAN_OUT, [[event.creation]])
+    assert answers["registered"] == sorted(Task)
+    assert answers["stats"]["pool"]["max-concurrency"] == CHILDREN
+    assert answers["stats"]["prefetch_count"] == CHILDREN
+    until(lambda: not domain.pending(), "the change is told")
+
+
+def worker_waits(domain: Domain) -> bool:
+    return bool(
+        domain.connection.scalar(
+            text("""
+                SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                   AND application_name = 'planner-worker' AND wait_event_type = 'Lock'
+            """)
+        )
+    )
+
+
+def test_a_task_logs_one_line_with_the_requests_that_caused_it(
+    worker: Process, domain: Domain, send: Callable[..., str]
+) -> None:
+    event = domain.event(ANN, BOB)
+    task_id = send(event.creation, request_ids=("request-1", "request-2"))
+
+    def lines() -> list[dict[str, Any]]:
+        return [entry for entry in worker.log() if entry.get("task_id") == task_id]
+
+    until(lines, "the line of the task")
+    (line,) = lines()
+    assert line.items() >= {"event": "task done", "level": "info", "task": "planner.fan_out"}.items()
+    assert line["request_ids"] == ["request-1", "request-2"]
+    assert (line["changes"], line["notifications"]) == (1, 1)
+    assert 0 < line["seconds"] < 60
+    assert domain.told(event.creation) == [BOB]
+
+
+def test_a_task_that_fails_says_so_in_one_line(worker: Process, domain: Domain, send: Callable[..., str]) -> None:
+    event = domain.event(ANN, BOB)
+    failed = worker.metric('planner_tasks_total{state="FAILURE",task="planner.fan_out"}')
+    domain.connection.exec_driver_sql("ALTER TABLE notifications RENAME TO hidden")
+    try:
+        task_id = send(event.creation)
+        until(lambda: worker.says("task failed"), "the line of the task")
+    finally:
+        domain.connection.exec_driver_sql("ALTER TABLE hidden RENAME TO notifications")
+    (line,) = [entry for entry in worker.log() if entry["event"] == "task failed"]
+    assert line["task_id"] == task_id
+    assert "UndefinedTable" in line["error"]
+    assert worker.metric('planner_tasks_total{state="FAILURE",task="planner.fan_out"}') == failed + 1
+    send(event.creation)
+    until(lambda: not domain.pending(), "the change is told")
+
+
+def test_metrics_are_the_sum_of_all_children_the_dead_ones_too(
+    worker: Process, domain: Domain, send: Callable[..., str]
+) -> None:
+    sample = 'planner_tasks_total{state="SUCCESS",task="planner.fan_out"}'
+    before, notified = worker.metric(sample), worker.metric("planner_notifications_written_total")
+    files = Path(f"/proc/{worker.process.pid}/environ").read_text()
+    assert "PROMETHEUS_MULTIPROC_DIR" not in files  # it found a folder of its own
+
+    def work(number: int) -> None:
+        for event in [domain.event(ANN, BOB) for _ in range(number)]:
+            send(event.creation)
+        until(lambda: not domain.pending(), "all are told")
+
+    work(10)
+    until(lambda: worker.metric(sample) == before + 10, "ten more tasks")
+    for child in worker.children():
+        child.kill()
+    assert worker.metric(sample) == before + 10
+    work(10)
+    until(lambda: worker.metric(sample) == before + 20, "ten more, by new children")
+    assert worker.metric("planner_notifications_written_total") == notified + 20
+
+
+def test_a_frozen_redis_does_not_stop_the_worker_for_good(
+    worker: Process, domain: Domain, send: Callable[..., str], valkey: Valkey
+) -> None:
+    """Messages that can't be acknowledged would fill the prefetch window, and the worker would take no more."""
+    events = [domain.event(ANN, BOB) for _ in range(CHILDREN)]
+    for child in worker.children():
+        child.suspend()
+    try:
+        for event in events:
+            send(event.creation)
+        with Redis.from_url(valkey.url()) as client:
+            until(lambda: client.hlen("unacked") == CHILDREN, "the worker took them")
+        assert valkey.process is not None
+        valkey.process.send_signal(signal.SIGSTOP)
+    finally:
+        for child in worker.children():
+            child.resume()
+    try:
+        until(lambda: worker.says("Couldn't ack"), "an acknowledgement fails")
+        until(lambda: worker.says("dependency away"), "the worker reconnects")
+        beat = worker.heartbeat.stat().st_mtime
+        until(lambda: worker.heartbeat.stat().st_mtime > beat, "the heart goes on")
+    finally:
+        valkey.process.send_signal(signal.SIGCONT)
+    more = [domain.event(ANN, BOB) for _ in range(2 * CHILDREN)]
+    for event in more:
+        send(event.creation)
+    until(lambda: not domain.pending(), "all are told")
+
+
+def test_a_worker_that_waits_for_redis_beats_and_stops_when_told(tmp_path: Path, environment: dict[str, str]) -> None:
+    away = {**environment, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    worker = Process("planner_worker", tmp_path, away)
+    try:
+        until(lambda: worker.says("dependency away"), "the worker misses Redis")
+        beat = worker.heartbeat.stat().st_mtime
+        until(lambda: worker.heartbeat.stat().st_mtime > beat, "the heart goes on")
+    finally:
+        status = worker.stop()
+    assert status == 0
+    assert len([entry for entry in worker.log() if entry["event"] == "dependency away"]) == 1
+
+
+def test_the_application_is_imported_without_any_settings() -> None:
+    command = "import planner_worker.app, planner_worker.tasks.fan_out; print(planner_worker.app.app.main)"
+    done = subprocess.run(
+        [sys.executable, "-c", command], env={"API_PORT": "nonsense"}, capture_output=True, check=True
+    )
+    assert done.stdout == b"planner\n"
+
+
+@pytest.fixture(scope="module")
+def flower(
+    tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], worker: Process
+) -> Iterator[tuple[Process, httpx.Client]]:
+    port = free_port()
+    flower = Process(
+        "planner_worker.flower",
+        tmp_path_factory.mktemp("flower"),
+        environment,
+        FLOWER_PORT=port,
+        FLOWER_PASSWORD=PASSWORD,
+    )
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
+        try:
+            until(lambda: flower.says("ready"), "Flower is ready")
+            yield flower, client
+        finally:
+            status = flower.stop()
+    assert status == 0, flower.output.read_text()
+
+
+def test_flower_asks_for_a_login(flower: tuple[Process, httpx.Client]) -> None:
+    process, client = flower
+    for page in ("/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks"):
+        assert client.get(page).status_code == 401
+        assert client.get(page, auth=("planner", "another")).status_code == 401
+        assert client.get(page, auth=("planner", PASSWORD)).status_code == 200
+    assert client.get("/healthcheck").status_code == 200
+    assert PASSWORD not in " ".join(psutil.Process(process.process.pid).cmdline())
+    assert PASSWORD not in process.output.read_text()
+
+
+def test_flower_shows_workers_queues_and_tasks_by_name(
+    flower: tuple[Process, httpx.Client], worker: Process, domain: Domain, send: Callable[..., str]
+) -> None:
+    client = flower[1]
+    client.auth = httpx.BasicAuth("planner", PASSWORD)
+    task_id = send(domain.event(ANN, BOB).creation)
+
+    def task() -> Any:
+        return client.get("/api/tasks").json().get(task_id, {})
+
+    until(lambda: task().get("state") == "SUCCESS", "Flower knows the task")
+    assert task()["name"] == Task.FAN_OUT
+    assert task()["worker"].startswith("worker@")
+    (queues,) = [found["active_queues"] for found in client.get("/api/workers?refresh=1").json().values()]
+    assert {queue["name"] for queue in queues} == set(Queue)
+    assert {queue["name"] for queue in client.get("/api/queues/length").json()["active_queues"]} == set(Queue)
+
+
+def test_flower_only_looks(flower: tuple[Process, httpx.Client], worker: Process) -> None:
+    client = flower[1]
+    client.auth = httpx.BasicAuth("planner", PASSWORD)
+    name = next(iter(client.get("/api/workers?refresh=1").json()))
+    assert client.post(f"/api/worker/shutdown/{name}").status_code == 403
+    assert client.post(f"/api/task/async-apply/{Task.PRUNE}").status_code == 403
+    assert worker.process.poll() is None
+
+
+def test_flower_needs_a_password(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "planner_worker.flower"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert "FLOWER_PASSWORD" in done.stderr
+
+
+def test_a_stopping_worker_finishes_its_task(
+    tmp_path: Path, environment: dict[str, str], domain: Domain, valkey: Valkey, worker_engine: Engine
+) -> None:
+    of_its_own = valkey.url(5)  # so that no other worker takes the task
+    worker = Process("planner_worker", tmp_path, environment | {"REDIS_URL": of_its_own}, WORKER_NAME="stopping@%h")
+    event = domain.event(ANN, BOB)
+    try:
+        until(lambda: worker.says("ready"), "the worker is ready")
+        with worker_engine.begin() as blocker:
+            blocker.exec_driver_sql("LOCK TABLE notifications")
+            with app.connection_for_write(of_its_own) as broker:
+                app.send_task(Task.FAN_OUT.value, ([event.creation],), ignore_result=True, connection=broker)
+            until(lambda: worker_waits(domain), "the task is blocked")
+            worker.process.terminate()
+            until(lambda: "Warm shutdown" in worker.output.read_text(), "the worker is told to stop")
+            assert domain.pending() == [event.creation]
+    finally:
+        assert worker.stop() == 0
+    assert domain.told(event.creation) == [BOB]
