@@ -16,6 +16,7 @@ from planner_api.events import writing
 from planner_api.events.reading import EVENT
 from planner_api.events.state import State, difference
 from planner_api.events.writing import Author, NewEvent, Person, Update, distinct
+from planner_api.turns import taking_turns
 
 # Two imports of one account would both find a UID missing and both insert it.
 ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
@@ -49,7 +50,7 @@ async def save(
     rows = (await connection.execute(THERE, {"account": author.account_id, "uids": uids})).mappings()
     there = {row["uid"]: row for row in rows}
     plan = Plan()
-    for entry in entries:
+    async for entry in taking_turns(entries):
         _plan(plan, entry, there.get(entry.uid), invited)
     # An invitation to what is cancelled would only confuse.
     for cancelled, by in ((False, author), (True, replace(author, notify=False))):

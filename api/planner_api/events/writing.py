@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from planner_api.events.reading import EVENT, NAMED, ORGANIZER
 from planner_api.events.state import State
+from planner_api.turns import taking_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ def distinct(people: Iterable[Person]) -> list[Person]:
     for person in people:
         found.setdefault(person.email, person)
     return list(found.values())
+
+
+async def encoded(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as JSON for a statement."""
+    return f"[{','.join([json.dumps(row) async for row in taking_turns(rows)])}]"
 
 
 STATE_COLUMNS = """
@@ -104,7 +110,7 @@ async def create(connection: AsyncConnection, events: Sequence[NewEvent], author
     return await connection.execute(
         CREATE,
         {
-            "events": json.dumps([event.columns() for event in events]),
+            "events": await encoded(event.columns() for event in events),
             "organizer": author.account_id,
             **author.parameters(),
         },
@@ -162,7 +168,7 @@ class Update:
 
 async def update(connection: AsyncConnection, updates: Sequence[Update], author: Author) -> None:
     """Give events, each named once, a new state; each is one change. What is locked by the caller, and not deleted."""
-    events = json.dumps([update.columns() for update in updates])
+    events = await encoded(update.columns() for update in updates)
     await connection.execute(UPDATE, {"events": events, **author.parameters()})
 
 
@@ -209,8 +215,8 @@ async def invite(
 
     Who is in an event already is left alone, and an event that nobody is new to does not change.
     """
-    rows = [{"event_id": str(event), **person.columns()} for event, those in people.items() for person in those]
-    added = await connection.execute(INVITE, {"people": json.dumps(rows), **author.parameters()})
+    rows = ({"event_id": str(event), **person.columns()} for event, those in people.items() for person in those)
+    added = await connection.execute(INVITE, {"people": await encoded(rows), **author.parameters()})
     return {row.id: row.added for row in added}
 
 

@@ -11,7 +11,6 @@ from planner_api.errors import forbidden, not_found, problems
 from planner_api.events import reading, writing
 from planner_api.events.dependencies import LOCATION, AuthorDep
 from planner_api.events.problems import cancelled, full
-from planner_api.events.writing import distinct
 from planner_api.pagination import CursorQuery, LimitQuery, bigint, decode, encode
 from planner_api.routing import make_router, max_body
 from planner_api.schemas.participants import Added, Answer, ParticipantList, ParticipantOut, Participants
@@ -86,10 +85,10 @@ async def add_participants(
     response: Response,
 ) -> Added:
     """Add people: one change, however many. Who is in the event already is neither added nor told again."""
+    people = await body.people()
     row = await reading.lock_as_organizer(connection, event_id, caller)
     if row["status"] == "cancelled":
         raise cancelled()
-    people = distinct(participant.person() for participant in body.participants)
     added = (await writing.invite(connection, {event_id: people}, author)).get(event_id, 0)
     response.status_code = 201 if added else 200
     if added:

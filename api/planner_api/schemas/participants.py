@@ -1,23 +1,55 @@
 """Bodies of participants and of their answers."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field, StringConstraints, ValidationError, WithJsonSchema
 
+from planner_api.events.writing import Person
 from planner_api.schemas.common import In, Instant, Out
 from planner_api.schemas.events import MAX_PARTICIPANTS_ADDED, ParticipantIn, Response, Role
+from planner_api.turns import taking_turns
+
+MAX_FAULTS = 100
+"""How many faults of a list are told at once."""
 
 
 class Participants(In):
+    # Checked by `people`: ten thousand at once would keep all other requests waiting.
     participants: Annotated[
-        list[ParticipantIn],
-        Field(
-            min_length=1,
-            max_length=MAX_PARTICIPANTS_ADDED,
-            description="Who is in the event already, or named twice, is added once.",
+        list[Any],
+        Field(min_length=1, max_length=MAX_PARTICIPANTS_ADDED),
+        WithJsonSchema(
+            {
+                "type": "array",
+                "items": {"$ref": "#/components/schemas/ParticipantIn"},
+                "minItems": 1,
+                "maxItems": MAX_PARTICIPANTS_ADDED,
+                "description": "Who is in the event already, or named twice, is added once.",
+            }
         ),
     ]
+
+    async def people(self) -> list[Person]:
+        """Everybody once, as first named. Raises RequestValidationError, as for any other body."""
+        found: dict[str, Person] = {}
+        faults: list[Any] = []
+        async for index, item in taking_turns(enumerate(self.participants)):
+            try:
+                person = ParticipantIn.model_validate(item).person()
+            except ValidationError as error:
+                faults += [
+                    fault | {"loc": ("body", "participants", index, *fault["loc"])}
+                    for fault in error.errors(include_url=False)
+                ]
+                if len(faults) >= MAX_FAULTS:
+                    break
+            else:
+                found.setdefault(person.email, person)
+        if faults:
+            raise RequestValidationError(faults)
+        return list(found.values())
 
 
 class Added(Out):

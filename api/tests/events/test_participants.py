@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from planner_api.schemas.participants import Participants
 from sqlalchemy import Connection, text
 
 from .conftest import Log, Make
@@ -109,3 +110,40 @@ async def test_a_cancelled_event_keeps_its_people(ann: Any, make: Make, log: Log
     ):
         assert (answer.status_code, answer.json()["type"]) == (409, "/problems/cancelled")
     assert log.kinds(event["id"]) == ["creation", "cancellation"]
+
+
+async def test_a_long_list_keeps_nobody_waiting() -> None:
+    """Other coroutines get their turns while ten thousand people are read."""
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    list_of_people = [{"email": f"person{number}@example.org"} for number in range(10_000)]
+    assert len(await Participants(participants=list_of_people).people()) == 10_000
+    task.cancel()
+    assert turns > 5
+
+
+async def test_a_list_says_where_its_faults_are(ann: Any, make: Make, log: Log) -> None:
+    event = await make()
+    path = f"/events/{event['id']}/participants"
+    faults = [
+        {"email": "bob@example.org"},
+        {"email": "nobody"},
+        "carl@example.org",
+        {"email": "dora@example.org", "x": 1},
+    ]
+    answer = await ann.post(path, json={"participants": faults})
+    assert answer.status_code == 422
+    pointers = [fault["pointer"] for fault in answer.json()["errors"]]
+    assert pointers == ["/participants/1/email", "/participants/2", "/participants/3/x"]
+    for nonsense in ([], None, {}, [None] * 10_001):
+        answer = await ann.post(path, json={"participants": nonsense})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/participants")
+    assert len((await ann.post(path, json={"participants": [{}] * 10_000})).json()["errors"]) == 100
+    assert log.kinds(event["id"]) == ["creation"]
