@@ -324,7 +324,9 @@ def test_a_stopping_worker_finishes_its_task(
     tmp_path: Path, environment: dict[str, str], domain: Domain, valkey: Valkey, worker_engine: Engine
 ) -> None:
     of_its_own = valkey.url(5)  # so that no other worker takes the task
-    worker = Process("planner_worker", tmp_path, environment | {"REDIS_URL": of_its_own}, WORKER_NAME="stopping@%h")
+    worker = Process(
+        "planner_worker", tmp_path, environment | {"CELERY_BROKER_URL": of_its_own}, WORKER_NAME="stopping@%h"
+    )
     event = domain.event(ANN, BOB)
     try:
         until(lambda: worker.says("ready"), "the worker is ready")

@@ -38,12 +38,12 @@ class Exporter:
     """The WSGI application."""
 
     def __init__(self, settings: Settings) -> None:
-        redis = Redis.from_url(
+        self.redis = Redis.from_url(
             settings.broker(), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
         )
-        engine = make_engine(settings, "planner-exporter", statement_seconds=TIMEOUT)
+        self.engine = make_engine(settings, "planner-exporter", statement_seconds=TIMEOUT)
         self.registry = CollectorRegistry(auto_describe=False)
-        self.registry.register(Measurements(redis, engine))
+        self.registry.register(Measurements(self.redis, self.engine))
         # A thread to wait for, since nothing bounds how long a frozen PostgreSQL keeps its client waiting; only one, so
         # that scrapes do not pile up behind it.
         self.thread = ThreadPoolExecutor(max_workers=1)
