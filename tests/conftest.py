@@ -3,6 +3,8 @@
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -22,12 +24,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def planner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+def planner() -> Iterator[Outside]:
     """Planner, running."""
     if "PLANNER_URL" in os.environ:
         yield Outside(os.environ["PLANNER_URL"], os.environ["PLANNER_AUDIT"])
         return
-    with System(tmp_path_factory.mktemp("system")) as system:
+    # Not below pytest's folder: each run of pytest closes it to other users, such as the one that PostgreSQL runs as.
+    with TemporaryDirectory(prefix="planner-test-") as folder, System(Path(folder)) as system:
         yield system
 
 
