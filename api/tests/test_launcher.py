@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import psutil
@@ -40,6 +40,7 @@ class Api:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,  # so that `kill` ends its children too, also those it starts at that moment
         )
         # A connection for each request, so that every process gets some.
         transport = httpx.HTTPTransport(
@@ -47,12 +48,11 @@ class Api:
         )
         self.http = httpx.Client(transport=transport)
 
-    def wait_until(self, holds: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    def wait_until(self, holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.process.kill()
-                raise AssertionError(f"not {what}: {self.process.communicate()[0]}")
+                raise AssertionError(f"not {what}: {self.kill()}")
             time.sleep(0.02)
 
     def is_ready(self) -> bool:
@@ -66,6 +66,11 @@ class Api:
         lines = self.http.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text.splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
+    def kill(self) -> str:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return self.process.communicate()[0]
+
     def stop(self) -> str:
         self.process.send_signal(signal.SIGTERM)
         return self.process.communicate(timeout=20)[0]
@@ -78,10 +83,7 @@ def started(settings: Settings, **environment: str) -> Iterator[Api]:
         api.wait_until(api.is_ready, "ready")
         yield api
     finally:
-        for child in psutil.Process(api.process.pid).children() if api.process.poll() is None else []:
-            child.kill()
-        api.process.kill()
-        api.process.communicate()
+        api.kill()
         api.http.close()
 
 
