@@ -22,7 +22,7 @@ from planner_api.limits import RateLimits
 from planner_api.middleware import Requests
 from planner_api.passwords import Passwords
 from planner_api.redis import Cache, Guard, make_client
-from planner_api.routes import accounts, events, health, imports, notifications, participants, personal_tokens
+from planner_api.routes import accounts, events, health, history, imports, notifications, participants, personal_tokens
 from planner_api.routing import Route, handle_http_error, make_router
 from planner_api.stream import Streams
 from planner_api.tokens import AccessTokens
@@ -34,6 +34,7 @@ BASE = "/api/v1"
 ROUTERS: list[APIRouter] = [
     accounts.router,
     events.router,
+    history.router,
     imports.router,
     participants.router,
     notifications.router,

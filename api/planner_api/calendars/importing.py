@@ -12,10 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from planner_api.calendars.components import recurrence, significant
 from planner_api.calendars.reading import Entry
 from planner_api.errors import Problem
-from planner_api.events import writing
+from planner_api.events import people, writing
+from planner_api.events.people import Person, distinct
 from planner_api.events.reading import EVENT
+from planner_api.events.recording import Author
 from planner_api.events.state import State, difference
-from planner_api.events.writing import Author, NewEvent, Person, Update, distinct
+from planner_api.events.writing import NewEvent, Update
 from planner_api.turns import taking_turns
 
 # Two imports of one account would both find a UID missing and both insert it.
@@ -58,22 +60,22 @@ async def save(
             await writing.create(connection, new, by)
     if plan.updates:
         await writing.update(connection, plan.updates, author)
-    joined = await writing.invite(connection, plan.people, author) if plan.people else {}
+    joined = await people.invite(connection, plan.people, author) if plan.people else {}
     updated = len(joined.keys() | {update.id for update in plan.updates})
     return len(plan.new), updated, len(entries) - len(plan.new) - updated
 
 
 def _plan(plan: Plan, entry: Entry, row: RowMapping | None, invited: Sequence[Person]) -> None:
-    people = distinct([*entry.people, *invited])
+    those = distinct([*entry.people, *invited])
     if row is None:
-        plan.new.append(NewEvent(entry.state, people, entry.uid, entry.source))
+        plan.new.append(NewEvent(entry.state, those, entry.uid, entry.source))
         return
     state = State.of(row)
     if (update := _update(row, state, entry)) is not None:
         plan.updates.append(update)
         state = update.state
-    if people and state.status != "cancelled":
-        plan.people[row["id"]] = people
+    if those and state.status != "cancelled":
+        plan.people[row["id"]] = those
 
 
 def _update(row: RowMapping, old: State, entry: Entry) -> Update | None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import Depends, Header, Query, Request
 
 from planner_api.dependencies import CallerDep
-from planner_api.events.writing import Author
+from planner_api.events.recording import Author
 
 Notify = Literal["all", "none"]
 NotifyQuery = Annotated[Notify, Query(description="Whether those in the event are told of this change.")]

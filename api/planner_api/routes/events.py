@@ -1,39 +1,37 @@
-"""Events: made, read, listed, changed, cancelled, restored, deleted; and their history."""
+"""Events: made, read, listed, changed, cancelled, restored, deleted."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse
 from planner_common.changes import Kind
 from pydantic_core import from_json
-from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from planner_api.database import begin
 from planner_api.dependencies import CacheDep, Caller, CallerDep, ConnectionDep, StatementDep
 from planner_api.errors import invalid, problems
 from planner_api.events import reading, writing
 from planner_api.events.dependencies import ETAG, LOCATION, AuthorDep, IfMatch, IfNoneMatch
 from planner_api.events.listing import listed
+from planner_api.events.people import distinct
 from planner_api.events.problems import cancelled, full
+from planner_api.events.recording import Author
 from planner_api.events.state import State, difference
-from planner_api.events.writing import Author, NewEvent, Update, distinct
-from planner_api.pagination import CursorQuery, LimitQuery, bigint, decode, encode
+from planner_api.events.writing import NewEvent, Update
+from planner_api.pagination import CursorQuery, LimitQuery, decode, encode
 from planner_api.routing import make_router
 from planner_api.schemas.events import (
-    ChangeOut,
     EventChanges,
     EventIn,
     EventList,
     EventOut,
-    History,
-    InstantIn,
-    Organizer,
     Status,
 )
+from planner_api.schemas.times import InstantIn
 
 router = make_router("events")
 
@@ -96,14 +94,16 @@ def aware(value: str) -> datetime:
     | problems(401, 403, 404),
 )
 async def show_event(
-    event_id: UUID, caller: CallerDep, connection: ConnectionDep, cache: CacheDep, if_none_match: IfNoneMatch = None
+    event_id: UUID, request: Request, caller: CallerDep, cache: CacheDep, if_none_match: IfNoneMatch = None
 ) -> Response:
     """An event. Its ETag is its revision."""
-    access = await reading.access(connection, event_id, caller)
+    engine = request.app.state.engine
+    async with begin(engine) as connection:
+        access = await reading.access(connection, event_id, caller)
     headers = {"ETag": reading.etag(access["revision"])}
     if if_none_match is not None and reading.matches(if_none_match, access["revision"], weak=True):
         return Response(status_code=304, headers=headers)
-    cached = await cache.get(f"event:{event_id}:{access['revision']}")
+    cached = await cache.get(f"event:{event_id}:{access['revision']}")  # with no connection held meanwhile
     if cached is not None:
         # What a revision says nothing about is never taken from the cache: who asks, and what the organizer is called.
         organizer = {
@@ -114,7 +114,8 @@ async def show_event(
         return JSONResponse(
             {**from_json(cached), "organizer": organizer, "my_response": access["my_response"]}, headers=headers
         )
-    event = await current(connection, event_id, caller)
+    async with begin(engine) as connection:
+        event = await current(connection, event_id, caller)
     content = event.model_dump_json().encode()
     # The event may have been changed since the first statement: the key is of what was read.
     await cache.put(f"event:{event_id}:{event.revision}", content)
@@ -212,38 +213,3 @@ async def restore_event(
         before = await reading.status_before_cancellation(connection, event_id)
         await set_status(connection, event_id, State.of(row), before, author)
     return await changed(connection, event_id, caller, response)
-
-
-# What others answered, and who was taken out, is between them and the organizer.
-HISTORY = text("""
-    SELECT c.revision, c.kind, c.at, c.diff, actor.id AS actor_id, actor.name, actor.email
-      FROM changes c LEFT JOIN accounts actor ON actor.person_id = c.actor
-     WHERE c.event_id = :event AND c.revision > CAST(:after AS bigint)
-       AND (:organizes OR c.actor = :person OR c.kind NOT IN ('response', 'removal'))
-     ORDER BY c.revision LIMIT :limit
-""").columns(diff=JSONB)
-
-
-@router.get("/events/{event_id}/history", responses=problems(401, 403, 404))
-async def show_history(
-    event_id: UUID, caller: CallerDep, connection: ConnectionDep, limit: LimitQuery = 50, cursor: CursorQuery = None
-) -> History:
-    """The changes, in their order. Those who take part see what happened to the event, and their own answers."""
-    access = await reading.access(connection, event_id, caller)
-    (after,) = decode(cursor, bigint) if cursor is not None else (0,)
-    organizes = access["organizer_id"] == caller.account_id
-    values: dict[str, Any] = {"event": event_id, "after": after, "organizes": organizes, "person": caller.person_id}
-    rows = (await connection.execute(HISTORY, {**values, "limit": limit + 1})).all()
-    return History(
-        items=[
-            ChangeOut(
-                revision=row.revision,
-                kind=row.kind,
-                actor=Organizer(id=row.actor_id, name=row.name, email=row.email) if row.actor_id else None,
-                at=row.at,
-                diff=row.diff,
-            )
-            for row in rows[:limit]
-        ],
-        next_cursor=encode(rows[limit - 1].revision) if len(rows) > limit else None,
-    )

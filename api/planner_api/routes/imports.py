@@ -15,7 +15,7 @@ from planner_api.database import begin, connect
 from planner_api.dependencies import CallerDep
 from planner_api.errors import Problem, problems, unauthorized
 from planner_api.events.dependencies import QuietAuthorDep
-from planner_api.events.writing import Person, distinct
+from planner_api.events.people import Person, distinct
 from planner_api.routing import make_router, max_body
 from planner_api.schemas.common import EmailAddress
 from planner_api.schemas.imports import FailedEvent, ImportResult

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from planner_api.dependencies import CallerDep, ConnectionDep
 from planner_api.errors import forbidden, not_found, problems
-from planner_api.events import reading, writing
+from planner_api.events import people, reading
 from planner_api.events.dependencies import LOCATION, AuthorDep
 from planner_api.events.problems import cancelled, full
 from planner_api.pagination import CursorQuery, LimitQuery, bigint, decode, encode
@@ -85,15 +85,15 @@ async def add_participants(
     response: Response,
 ) -> Added:
     """Add people: one change, however many. Who is in the event already is neither added nor told again."""
-    people = await body.people()
+    new = await body.people()
     row = await reading.lock_as_organizer(connection, event_id, caller)
     if row["status"] == "cancelled":
         raise cancelled()
-    added = (await writing.invite(connection, {event_id: people}, author)).get(event_id, 0)
+    added = (await people.invite(connection, {event_id: new}, author)).get(event_id, 0)
     response.status_code = 201 if added else 200
     if added:
         response.headers["Location"] = f"/api/v1/events/{event_id}/participants"
-    return Added(added=added, unchanged=len(people) - added, revision=row["revision"] + (added > 0))
+    return Added(added=added, unchanged=len(new) - added, revision=row["revision"] + (added > 0))
 
 
 THERE = text("SELECT * FROM participants WHERE id = :participant AND event_id = :event AND until_change IS NULL")
@@ -112,7 +112,7 @@ async def remove_participant(
     found = (await connection.execute(THERE, {"event": event_id, "participant": participant_id})).one_or_none()
     if found is None:
         raise not_found("participant")
-    await writing.remove(connection, event_id, participant_id, found.name or found.email, author)
+    await people.remove(connection, event_id, participant_id, found.name or found.email, author)
 
 
 MINE = text("""
@@ -142,6 +142,4 @@ async def respond(
     diff = {"response": [mine.response, body.response]}
     if mine.comment != body.comment:
         diff["comment"] = [mine.comment, body.comment]
-    return shown(
-        (await writing.respond(connection, event_id, mine.id, body.response, body.comment, diff, author)).one()
-    )
+    return shown((await people.respond(connection, event_id, mine.id, body.response, body.comment, diff, author)).one())

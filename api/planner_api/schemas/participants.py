@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, StringConstraints, ValidationError, WithJsonSchema
 
-from planner_api.events.writing import Person
+from planner_api.events.people import Person
 from planner_api.schemas.common import In, Instant, Out
 from planner_api.schemas.events import MAX_PARTICIPANTS_ADDED, ParticipantIn, Response, Role
 from planner_api.turns import taking_turns

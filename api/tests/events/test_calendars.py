@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from planner_api.calendars.components import significant
 from planner_api.calendars.reading import MAX_EVENTS, Entry, NoCalendarError, read
+from planner_api.calendars.zones import _observance
 
 HERE = "Asia/Tokyo"
 
@@ -126,6 +127,14 @@ NAMED = OUTLOOK.replace("TZID:Eastern", "TZID:Eastern\nX-LIC-LOCATION:America/Ne
 def test_a_zone_that_only_the_file_knows(zone: str, wall: str, expected: dict[str, str]) -> None:
     entry = one(start=f"DTSTART;TZID=Eastern:{wall}", before=tuple(zone.split("\n")))
     assert entry.state.start.shown() == expected
+
+
+def test_a_rule_is_not_followed_through_the_centuries() -> None:
+    rule = {"RRULE": ["FREQ=YEARLY;BYMONTH=11;BYDAY=1SU"], "TZOFFSETFROM": ["-0400"], "TZOFFSETTO": ["-0500"]}
+    said = {"BEGIN": ["STANDARD"], "DTSTART": ["16011104T020000"], **rule}
+    assert "DTSTART:20291104T020000" in _observance(said, 2031)
+    said["RRULE"] = ["FREQ=YEARLY;UNTIL=20061029T060000Z;BYMONTH=10;BYDAY=-1SU"]
+    assert "DTSTART:20041104T020000" in _observance(said, 2031)
 
 
 def test_the_hour_that_comes_twice_keeps_its_instant() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from planner_api.events.state import Moment
-from planner_api.schemas.events import Time
+from planner_api.schemas.times import Time
 
 from .conftest import EVENT
 

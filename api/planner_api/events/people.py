@@ -1,0 +1,136 @@
+"""The statements about who is in an event: inviting, taking out, answering."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from planner_common.changes import Kind
+from planner_common.people import person_id
+from sqlalchemy import CursorResult, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from planner_api.events.recording import LOG, LOGGED, Author, encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody to be in an event."""
+
+    email: str
+    name: str | None = None
+    role: str = "required"
+
+    def columns(self) -> dict[str, Any]:
+        return {"person_id": str(person_id(self.email)), "email": self.email, "name": self.name, "role": self.role}
+
+
+def distinct(people: Iterable[Person]) -> list[Person]:
+    """Every address once. Who is named twice comes as first named."""
+    found: dict[str, Person] = {}
+    for person in people:
+        found.setdefault(person.email, person)
+    return list(found.values())
+
+
+INVITE = text(f"""
+    WITH person AS MATERIALIZED (
+        SELECT p.*
+          FROM ROWS FROM (
+                   jsonb_to_recordset(CAST(:people AS jsonb))
+                       AS (event_id uuid, person_id uuid, email text, name text, role text)
+               ) WITH ORDINALITY AS p (event_id, person_id, email, name, role, position)
+         WHERE NOT EXISTS (
+             SELECT FROM participants there
+              WHERE there.event_id = p.event_id AND there.person_id = p.person_id AND there.until_change IS NULL
+         )
+    ), event AS (
+        UPDATE events e
+           SET revision = e.revision + 1, updated_at = now()
+          FROM (SELECT event_id, count(*) AS added FROM person GROUP BY event_id) new
+         WHERE e.id = new.event_id
+        RETURNING e.id, e.revision, new.added
+    ), change AS (
+        INSERT INTO changes ({LOG})
+        SELECT id, revision, '{Kind.INVITATION}', {
+    LOGGED.format(
+        diff="jsonb_build_object('participants', jsonb_build_object('added', added))",
+        audience="added",
+    )
+} FROM event
+        RETURNING id, event_id
+    ), participant AS (
+        INSERT INTO participants (event_id, person_id, email, name, role, since_change)
+        SELECT person.event_id, person.person_id, person.email, person.name, person.role, change.id
+          FROM person JOIN change ON change.event_id = person.event_id
+         ORDER BY person.position
+    )
+    SELECT id, added FROM event
+""")
+
+
+async def invite(
+    connection: AsyncConnection, people: Mapping[UUID, Sequence[Person]], author: Author
+) -> dict[UUID, int]:
+    """Add people to events, each event's as one change, and say how many were new to which event.
+
+    Who is in an event already is left alone, and an event that nobody is new to does not change.
+    """
+    rows = ({"event_id": str(event), **person.columns()} for event, those in people.items() for person in those)
+    added = await connection.execute(INVITE, {"people": await encoded(rows), **author.parameters()})
+    return {row.id: row.added for row in added}
+
+
+# Both begin a statement about one event and leave `change`, of one row.
+TOUCH = f"""
+    WITH event AS (
+        UPDATE events SET revision = revision + 1, updated_at = now() WHERE id = :event RETURNING id, revision
+    ), change AS (
+        INSERT INTO changes ({LOG})
+        SELECT id, revision, '{{kind}}', {LOGGED.format(diff="CAST(:diff AS jsonb)", audience="1")} FROM event
+        RETURNING id
+    )
+"""
+REMOVE = text(
+    TOUCH.format(kind=Kind.REMOVAL)
+    + "UPDATE participants SET until_change = change.id FROM change WHERE participants.id = :participant"
+)
+RESPOND = text(
+    TOUCH.format(kind=Kind.RESPONSE)
+    + """
+    UPDATE participants SET response = CAST(:response AS text), comment = :comment,
+           responded_at = CASE WHEN CAST(:response AS text) <> 'needs_action' THEN now() END
+      FROM change WHERE participants.id = :participant
+    RETURNING participants.*
+    """
+)
+
+
+async def remove(connection: AsyncConnection, event: UUID, participant: UUID, shown: str, author: Author) -> None:
+    """Take somebody out of an event; `shown` is how the history calls them."""
+    diff = json.dumps({"removed": [shown]})
+    await connection.execute(REMOVE, {"event": event, "participant": participant, "diff": diff, **author.parameters()})
+
+
+async def respond(
+    connection: AsyncConnection,
+    event: UUID,
+    participant: UUID,
+    response: str,
+    comment: str | None,
+    diff: Mapping[str, Any],
+    author: Author,
+) -> CursorResult[Any]:
+    """Write a participant's answer, and return the participant."""
+    return await connection.execute(
+        RESPOND,
+        {
+            "event": event,
+            "participant": participant,
+            "response": response,
+            "comment": comment,
+            "diff": json.dumps(dict(diff)),
+            **author.parameters(),
+        },
+    )
