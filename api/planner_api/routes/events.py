@@ -11,7 +11,7 @@ from planner_common.changes import Kind
 from pydantic_core import from_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from planner_api.database import begin
+from planner_api.database import connect
 from planner_api.dependencies import CacheDep, Caller, CallerDep, ConnectionDep, StatementDep
 from planner_api.errors import invalid, problems
 from planner_api.events import reading, writing
@@ -47,7 +47,7 @@ async def create_event(body: EventIn, connection: StatementDep, author: AuthorDe
     event = (await writing.create(connection, [NewEvent(body.state(), people)], author)).mappings().one()
     response.headers["Location"] = f"/api/v1/events/{event['id']}"
     response.headers["ETag"] = reading.etag(event["revision"])
-    takes_part = any(person.columns()["person_id"] == str(author.person_id) for person in people)
+    takes_part = any(person.email == event["organizer_email"] for person in people)
     answers = {"my_response": "needs_action" if takes_part else None, "needs_action": len(people)}
     return EventOut.model_validate(reading.shown({**event, "accepted": 0, "declined": 0, "tentative": 0, **answers}))
 
@@ -97,8 +97,8 @@ async def show_event(
     event_id: UUID, request: Request, caller: CallerDep, cache: CacheDep, if_none_match: IfNoneMatch = None
 ) -> Response:
     """An event. Its ETag is its revision."""
-    engine = request.app.state.engine
-    async with begin(engine) as connection:
+    engine = request.app.state.autocommit
+    async with connect(engine) as connection:
         access = await reading.access(connection, event_id, caller)
     headers = {"ETag": reading.etag(access["revision"])}
     if if_none_match is not None and reading.matches(if_none_match, access["revision"], weak=True):
@@ -114,7 +114,7 @@ async def show_event(
         return JSONResponse(
             {**from_json(cached), "organizer": organizer, "my_response": access["my_response"]}, headers=headers
         )
-    async with begin(engine) as connection:
+    async with connect(engine) as connection:
         event = await current(connection, event_id, caller)
     content = event.model_dump_json().encode()
     # The event may have been changed since the first statement: the key is of what was read.

@@ -51,7 +51,7 @@ async def import_calendar(
     it is the first occurrence. What makes no sense is listed in `failed`, and the rest is taken.
     """
     state = request.app.state
-    async with connect(state.engine) as connection:
+    async with connect(state.autocommit) as connection:
         wanted = select(accounts.c.time_zone).where(accounts.c.id == caller.account_id)
         time_zone = (await connection.execute(wanted)).scalar_one_or_none()
     if time_zone is None:

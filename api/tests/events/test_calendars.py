@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from planner_api.calendars.components import significant
 from planner_api.calendars.reading import MAX_EVENTS, Entry, NoCalendarError, read
+from planner_api.calendars.scanning import decoded
 from planner_api.calendars.zones import _observance
 
 HERE = "Asia/Tokyo"
@@ -272,9 +273,9 @@ def test_encodings(encoding: str, charset: str | None) -> None:
     assert entries[0].state.title == title
 
 
-def test_a_charset_that_takes_for_ever_is_not_tried() -> None:
-    entries, _ = read(calendar(component("SUMMARY:")) + b"\xff", "punycode", HERE)
-    assert len(entries) == 1
+def test_a_charset_that_is_none_is_not_believed() -> None:
+    assert decoded(b"\\u0041 \xe9", "unicode_escape") == "\\u0041 é"
+    assert decoded(b"\xe9", "no such thing") == decoded(b"\xe9", "utf-8") == "é"
 
 
 @pytest.mark.parametrize(

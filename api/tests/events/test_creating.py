@@ -121,8 +121,9 @@ async def test_lone_surrogates_are_no_text(ann: Any, log: Log) -> None:
     assert log.count() == 0
 
 
-async def test_a_commit_that_fails_is_no_success(ann: Any, log: Log, connection: Connection) -> None:
+async def test_a_commit_that_fails_is_no_success(ann: Any, make: Make, log: Log, connection: Connection) -> None:
     """I1: the answer leaves after the commit, and without the commit there is nothing."""
+    event = await make()
     connection.execute(
         text("""
             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused'; END $$;
@@ -132,9 +133,11 @@ async def test_a_commit_that_fails_is_no_success(ann: Any, log: Log, connection:
     )
     try:
         with capture_logs():  # a traceback is printed at length by a structlog that nobody configured
-            answer = await ann.post("/events", json=EVENT)
-        assert answer.status_code == 500, answer.text
-        assert log.count() == 0
-        assert (await ann.get("/events")).json()["items"] == []
+            made = await ann.post("/events", json=EVENT)
+            path = f"/events/{event['id']}"
+            changed = await ann.patch(path, json={"title": "Review"}, headers={"If-Match": '"1"'})
+        assert (made.status_code, changed.status_code) == (500, 500)
     finally:
         connection.execute(text("DROP FUNCTION refuse CASCADE"))
+    assert log.count() == 1
+    assert (await ann.get("/events")).json()["items"] == [event]
