@@ -40,6 +40,7 @@ class Waker:
                 await self._notify_while_connected()
             except (OSError, PostgresError, InterfaceError) as error:
                 logger.warning("waker_disconnected", error=type(error).__name__)
+                self._event.set()  # what was to be said still is
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _notify_while_connected(self) -> None:
