@@ -34,7 +34,7 @@ format: install ## Let ruff mend what it can
 	$(BIN)/ruff format
 
 test: install ## Every suite that needs no Docker
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2
 
 compose-test: install ## The acceptance tests and those of the containers, against a Compose stack of its own (Docker)
 	tests/compose/run

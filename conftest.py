@@ -14,6 +14,8 @@ from planner_common.settings import Settings
 from planner_local.servers import Postgres, Valkey, free_port
 from redis import Redis
 from sqlalchemy import Connection, Engine
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 SERVER = "PLANNER_TEST_POSTGRES"  # the controller's server, for its workers: a URL without a database
 TEMPLATE = "planner_template"
@@ -33,6 +35,17 @@ def pytest_configure(config: pytest.Config) -> None:
     with engine.begin() as connection:
         schema.migrate(connection)
     engine.dispose()
+
+
+class Scheduling(LoadScopeScheduling):
+    """Tests go to whichever worker is free, but those of the whole system all to one, so that only one of it runs."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "system" if nodeid.startswith(("tests/acceptance/", "tests/faults/")) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
 
 
 def _admin(statement: str) -> None:

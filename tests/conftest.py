@@ -15,14 +15,6 @@ from tests.system import Outside, System
 numbers = count()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all tests of the system in one worker, so that only one of it runs."""
-    for item in items:
-        if "planner" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("system"))
-
-
 @pytest.fixture(scope="session")
 def planner() -> Iterator[Outside]:
     """Planner, running."""
