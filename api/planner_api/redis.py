@@ -51,6 +51,7 @@ class Guard:
     def __init__(self, probe: Redis) -> None:
         self._probe = probe
         self._probing: asyncio.Task[None] | None = None
+        self._excused = False
         self.failures = 0
         """How many operations failed: what Redis's absence has cost requests so far."""
 
@@ -65,13 +66,17 @@ class Guard:
         started = time.monotonic()
         try:
             async with asyncio.timeout(OPERATION_SECONDS):
-                return await operation(*args, **kwargs)
+                result = await operation(*args, **kwargs)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             self.failures += 1
-            # Much later than the timeout: this process was busy, which says nothing about Redis.
-            if time.monotonic() - started < 2 * OPERATION_SECONDS:
+            # Much later than the timeout: this process was busy, which says nothing about Redis. But twice in a row?
+            was_late = time.monotonic() - started > 2 * OPERATION_SECONDS
+            if self._excused or not was_late:
                 self._open(type(error).__name__)
+            self._excused = was_late
             raise RedisAwayError from error
+        self._excused = False
+        return result
 
     def _open(self, reason: str) -> None:
         if self._probing is None:

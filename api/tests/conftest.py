@@ -1,5 +1,6 @@
 """An application that runs against the suite's PostgreSQL and Valkey, and people who use it."""
 
+import asyncio
 import functools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -11,6 +12,7 @@ import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from planner_api import redis
 from planner_api.app import create_app
 from planner_api.passwords import Passwords
 from planner_common.people import person_id
@@ -75,6 +77,12 @@ def plain_logs() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine busy with tests Redis may well take longer than a request would wait for it in production."""
+    monkeypatch.setattr(redis, "OPERATION_SECONDS", 1.0)
+
+
 @pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     app = app_with(settings)
@@ -120,6 +128,13 @@ async def client(app: FastAPI, as_described: Callable[..., Awaitable[None]]) -> 
     hooks = {"response": [as_described]}
     async with httpx.AsyncClient(transport=transport, base_url="http://planner.example", event_hooks=hooks) as client:
         yield client
+
+
+async def until(holds: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Wait for what has no event to wait for."""
+    async with asyncio.timeout(20):
+        while not (result if isinstance(result := holds(), bool) else await result):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 Register = Callable[..., Awaitable[Person]]

@@ -1,5 +1,6 @@
 """Accounts, sessions and personal tokens."""
 
+import asyncio
 import base64
 import json
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,9 @@ from planner_api.tokens import AUDIENCE, ISSUER, PERSONAL_PREFIX, looks_genuine
 from planner_common.people import person_id
 from planner_common.settings import Settings
 from pwdlib import PasswordHash
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
-from .conftest import PASSWORD, Person, Register
+from .conftest import PASSWORD, Person, Register, until
 
 REGISTRATION = {"email": "Ann.O'Neil@Example.ORG", "password": PASSWORD, "name": "  Ann O'Neil "}
 
@@ -148,6 +149,22 @@ async def test_reuse_of_a_spent_token_ends_the_family_and_only_it(
     assert (await refresh(client, other["refresh_token"])).status_code == 200
 
 
+async def test_a_token_spent_twice_at_once_is_spent_once(
+    client: httpx.AsyncClient, register: Register, connection: Connection, worker_engine: Engine
+) -> None:
+    ann = await register("Ann")
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with worker_engine.begin() as holder:
+        holder.execute(text("SELECT FROM refresh_tokens FOR UPDATE"))
+        asked = [asyncio.create_task(refresh(client, ann.session["refresh_token"])) for _ in range(3)]
+        await until(lambda: connection.execute(waiting).scalar_one() == len(asked))  # all are in the middle of it
+    answers = await asyncio.gather(*asked)
+    assert sorted(answer.status_code for answer in answers) == [200, 401, 401]
+    assert connection.execute(text("SELECT count(*) FROM refresh_tokens")).scalar_one() == 0, "reused: the family ends"
+
+
 async def test_an_expired_refresh_token_is_refused(
     client: httpx.AsyncClient, register: Register, connection: Connection
 ) -> None:
@@ -235,6 +252,19 @@ async def test_only_our_own_access_tokens_are_good(
         assert await status(token) == 401, token
     assert await status(forged(settings, ann), scheme="Basic") == 401
     assert await status("") == 401
+
+
+async def test_an_access_token_that_was_good_expires(
+    client: httpx.AsyncClient, register: Register, settings: Settings
+) -> None:
+    ann = await register("Ann")
+    ends_soon = {"Authorization": f"Bearer {forged(settings, ann, exp=datetime.now(UTC) + timedelta(seconds=2))}"}
+    assert (await client.get("/api/v1/me", headers=ends_soon)).status_code == 200
+
+    async def refused() -> bool:
+        return (await client.get("/api/v1/me", headers=ends_soon)).status_code == 401
+
+    await until(refused)
 
 
 async def test_the_token_of_an_account_that_is_gone(register: Register, connection: Connection) -> None:

@@ -19,6 +19,8 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from redis import Redis
 
+from .conftest import until
+
 
 @pytest.fixture
 def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
@@ -31,6 +33,7 @@ def own_valkey(tmp_path: Path) -> Iterator[Valkey]:
 
 @pytest.fixture
 async def app(settings: Settings, own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
+    monkeypatch.setattr(guarded, "OPERATION_SECONDS", 0.3)
     monkeypatch.setattr(guarded, "PROBE_SECONDS", 0.05)
     changes = {"redis_url": SecretStr(own_valkey.url()), "rate_limit": "1000/year"}
     app = create_app(settings.model_copy(update=changes))
@@ -54,12 +57,6 @@ def mend(server: Valkey) -> None:
         os.kill(server.process.pid, signal.SIGCONT)
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110  # what is waited for has no event
-            await asyncio.sleep(0.01)
-
-
 def remaining(answer: httpx.Response) -> int:
     assert answer.status_code == 401, answer.text
     return int(answer.headers["x-ratelimit-remaining"])
@@ -76,11 +73,13 @@ async def test_redis_away_costs_one_timeout_and_then_nothing(
     fail(own_valkey)
     counted = [remaining(await client.get("/api/v1/me")) for _ in range(20)]
     assert counted == list(range(999, 979, -1)), "limits go on, counted in this process"
-    assert guard.failures == 1, "only the first request asked Redis"
+    # Only the first request asked Redis; on a machine so busy that it may have been that, the second one too.
+    failures = guard.failures
+    assert failures in {1, 2}
     assert guard.is_open
     await app.state.cache.put("key", b"value")
     assert await app.state.cache.get("key") is None
-    assert guard.failures == 1
+    assert guard.failures == failures
     ready = await client.get("/readyz")
     assert (ready.status_code, ready.json()["degraded"]) == (200, ["cache", "rate limits"])
 
@@ -98,7 +97,8 @@ async def test_requests_at_the_same_moment_pay_once_each_at_most(
     fail(own_valkey)
     answers = await asyncio.gather(*(client.get("/api/v1/me") for _ in range(30)))
     assert {answer.status_code for answer in answers} == {401}
-    assert app.state.guard.failures <= 30
+    assert 1 <= app.state.guard.failures <= 30
+    assert app.state.guard.is_open
     failures = app.state.guard.failures
     await client.get("/api/v1/me")
     assert app.state.guard.failures == failures
@@ -128,17 +128,27 @@ async def test_the_cache_keeps_what_it_is_given_for_a_time(app: FastAPI, own_val
         assert 0 < redis.ttl("event:1:1") <= app.state.settings.cache_seconds
 
 
-async def test_a_late_timeout_of_a_busy_process_says_nothing_of_redis(own_valkey: Valkey) -> None:
+async def test_a_late_timeout_of_a_busy_process_says_nothing_of_redis(
+    own_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = make_client(own_valkey.url())
     guard = Guard(client)
-    await guard.call(client.ping)
 
-    async def wait_beside_a_busy_loop() -> None:
-        asyncio.get_running_loop().call_soon(time.sleep, 3 * guarded.OPERATION_SECONDS)
-        await asyncio.sleep(5)
+    async def answer() -> None:
+        monkeypatch.setattr(guarded, "OPERATION_SECONDS", 5)
+        await guard.call(client.ping)
 
-    with pytest.raises(RedisAwayError):
-        await guard.call(wait_beside_a_busy_loop)
-    assert not guard.is_open
-    assert await guard.call(client.ping)
+    async def time_out_late() -> None:
+        monkeypatch.setattr(guarded, "OPERATION_SECONDS", 0.05)
+        asyncio.get_running_loop().call_soon(time.sleep, 0.2)
+        with pytest.raises(RedisAwayError):
+            await guard.call(asyncio.sleep, 5)
+
+    for _ in range(2):
+        await answer()
+        await time_out_late()
+        assert not guard.is_open
+    await time_out_late()
+    assert guard.is_open, "twice in a row it is Redis, or as good as that"
+    await guard.close()
     await client.aclose()
