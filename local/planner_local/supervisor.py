@@ -21,7 +21,7 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 30.0
 """Seconds between a death and the next start, doubled with each death in a row."""
 STEADY_SECONDS = 30
 """A program that lived this long is past its trouble: its next pause is the shortest again."""
-READY_SECONDS = 60
+READY_SECONDS = 120
 POLL_SECONDS = 0.1
 LONGEST_LINE = 64 * 1024
 LAST_LINES = 15

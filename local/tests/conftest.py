@@ -1,8 +1,9 @@
 """What the suites of the local stack share: finding processes by a mark, and waiting for what happens elsewhere."""
 
 import asyncio
+import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,13 @@ import psutil
 import pytest
 
 DEADLINE = 60  # for a busy machine
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder outside pytest's own, which every other run of pytest closes to PostgreSQL's user."""
+    with tempfile.TemporaryDirectory(prefix="planner-local-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

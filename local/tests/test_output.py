@@ -2,6 +2,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from planner_local import output
@@ -23,23 +26,25 @@ def test_prefixes_are_coloured_for_people_only(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == "api    │ hello\n\033[33mworker │\033[0m \033[1mbold\033[0m\n"
 
 
-def test_a_reader_who_pauses_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_who_pauses_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, until: Callable[[Callable[[], Any]], Any]
+) -> None:
     monkeypatch.setattr(output, "MOST_PIECES", 100)
     reader, writer = os.pipe()
-    with os.fdopen(writer, "w") as target, os.fdopen(reader) as reading:
-        stream = Patient(target)
-        for number in range(1000):
-            stream.write(f"{number} {'x' * 10_000}\n")
-        assert stream.dropped > 500
-        dropped = stream.dropped
-        assert reading.readline().startswith("0 ")
-        while not stream.waiting.empty():
-            reading.readline()
-        stream.write("again\n")
-        stream.finish()
-        target.close()
-        rest = reading.read().splitlines()
-    assert rest[-2:] == [f"… {dropped} lines dropped, for nobody read them", "again"]
+    with ThreadPoolExecutor() as threads, os.fdopen(reader) as reading:
+        with os.fdopen(writer, "w") as target:
+            stream = Patient(target)
+            for number in range(1000):
+                stream.write(f"{number} {'x' * 10_000}\n")
+            dropped = stream.dropped
+            assert dropped > 500
+            everything = threads.submit(reading.read)
+            until(stream.waiting.empty)
+            stream.write("again\n")
+            stream.finish()
+        lines = everything.result().splitlines()
+    assert lines[0].startswith("0 ")
+    assert lines[-2:] == [f"… {dropped} lines dropped, for nobody read them", "again"]
 
 
 def test_a_reader_that_goes_away_stops_us() -> None:
