@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,13 @@ Marked = Callable[[], list[psutil.Process]]
 
 
 @pytest.fixture
-def planner_local(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def planner_local(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     # Below the ports that the kernel gives to outgoing connections: one of those could come in between.
     free = filter(lambda port: ports.problem(port) is None, random.sample(range(20_000, 32_000), 100))
     environment = {**os.environ, **{name: str(next(free)) for name in ports.USUAL}, "NO_COLOR": "1"}
 
     def start(*arguments: str, **more: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "planner_local", *arguments],
             cwd=tmp_path,
             env=environment | more,
@@ -38,8 +38,15 @@ def planner_local(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        started.append(process)
+        return process
 
-    return start
+    started: list[subprocess.Popen[str]] = []
+    yield start
+    for process in started:  # those that a failed test left
+        if process.poll() is None:
+            process.terminate()
+            process.communicate(timeout=100)
 
 
 def said(process: subprocess.Popen[str]) -> str:
