@@ -71,6 +71,12 @@ def configure_logging(settings: Settings, service: str) -> None:
     root.setLevel(settings.log_level.upper())
 
 
+def in_short(error: BaseException) -> str:
+    """An error in one line, without the statement and the parameters that SQLAlchemy adds."""
+    cause = getattr(error, "orig", None) or error
+    return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}".rstrip(": ")
+
+
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger

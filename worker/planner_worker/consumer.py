@@ -6,7 +6,7 @@ from typing import Any
 
 from celery.events import dispatcher
 from celery.worker import consumer
-from planner_common.logging import get_logger
+from planner_common.logging import get_logger, in_short
 from planner_common.settings import get_settings
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -36,7 +36,7 @@ class Consumer(consumer.Consumer):
         def note(error: BaseException, _interval: float) -> None:
             if not errors:
                 errors.append(error)
-                logger.warning("dependency away", dependency="redis", error=f"{type(error).__name__}: {error}")
+                logger.warning("dependency away", dependency="redis", error=in_short(error))
 
         def ensure_connection(_errback: object, max_retries: int | None, callback: Callable[[], None]) -> Any:
             def turn() -> None:

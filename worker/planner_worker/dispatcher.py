@@ -17,7 +17,7 @@ import psycopg
 from kombu.exceptions import OperationalError as BrokerError
 from planner_common import metrics
 from planner_common.database import KEEPALIVES, libpq_url, timeouts
-from planner_common.logging import configure_logging, get_logger
+from planner_common.logging import configure_logging, get_logger, in_short
 from planner_common.messages import QUEUE_OF, Channel, Queue, Task
 from planner_common.settings import HEARTBEAT_SECONDS, Settings, settings_or_exit
 from prometheus_client import start_http_server
@@ -179,7 +179,7 @@ class Dispatcher:
         metrics.dispatch_errors.labels(dependency).inc()
         if dependency not in self.away:
             self.away[dependency] = time.monotonic()
-            logger.warning("dependency away", dependency=dependency, error=f"{type(error).__name__}: {error}".strip())
+            logger.warning("dependency away", dependency=dependency, error=in_short(error))
         self.failures += 1
         self.wait(min(2.0, 0.1 * 2 ** min(self.failures, 5)) * random.uniform(0.5, 1))  # noqa: S311  # jitter
 

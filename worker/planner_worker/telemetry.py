@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import signals, states
 from planner_common import metrics
-from planner_common.logging import bind, clear, configure_logging, get_logger
+from planner_common.logging import bind, clear, configure_logging, get_logger, in_short
 from planner_common.settings import get_settings
 
 logger = get_logger("planner_worker")
@@ -47,7 +47,5 @@ def end(task: Any, retval: Any, state: str | None, **_signal: Any) -> None:
     if state == states.SUCCESS:
         logger.info("task done", seconds=round(seconds, 4), **retval)
     else:
-        logger.warning(
-            "task failed", seconds=round(seconds, 4), state=state, error=f"{type(retval).__name__}: {retval}"
-        )
+        logger.warning("task failed", seconds=round(seconds, 4), state=state, error=retval and in_short(retval))
     clear()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from planner_common.settings import Settings, get_settings
 from planner_local.servers import Valkey
+from planner_worker.app import app
 from planner_worker.database import engine
 from sqlalchemy import Connection
 
@@ -24,6 +25,8 @@ def environment(worker_database: str, worker_valkey: Valkey) -> Iterator[dict[st
         for name, value in told.items():
             patch.setenv(name, value)
         get_settings.cache_clear()
+        # It may be configured already: pytest looks into modules while it collects, and a task is made when looked at.
+        app.conf.update(broker_url=told["REDIS_URL"], result_backend=told["REDIS_URL"])
         yield told
         engine().dispose()
         engine.cache_clear()

@@ -15,7 +15,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from planner_common.database import make_engine
-from planner_common.logging import configure_logging, get_logger
+from planner_common.logging import configure_logging, get_logger, in_short
 from planner_common.settings import Settings, settings_or_exit
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.exposition import ThreadingWSGIServer
@@ -67,7 +67,7 @@ class Exporter:
             measuring.cancel()
             fault = f"no answer within {TIMEOUT:g} s"
         except (RedisError, SQLAlchemyError) as error:
-            fault = f"{type(error).__name__}: {error}".splitlines()[0]
+            fault = in_short(error)
         else:
             self.note("")
             return "200 OK", CONTENT_TYPE_LATEST, metrics
