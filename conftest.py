@@ -41,6 +41,8 @@ class Scheduling(LoadScopeScheduling):
     """Tests go to whichever worker is free, but those of the whole system all to one, so that only one of it runs."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith("worker/tests/test_processes.py"):
+            return "worker"  # one worker and one Flower for all of them
         return "system" if nodeid.startswith(("tests/acceptance/", "tests/faults/")) else nodeid
 
 

@@ -29,8 +29,6 @@ ANN, BOB = "ann@example.org", "bob@example.org"
 CHILDREN = 2
 PASSWORD = "a password for Flower"
 
-pytestmark = pytest.mark.xdist_group("worker processes")
-
 
 class Process:
     """`python -m MODULE`, its log, and the ports it was given."""
@@ -78,7 +76,8 @@ class Process:
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[Process]:
-    worker = Process("planner_worker", tmp_path_factory.mktemp("worker"), environment)
+    folder = tmp_path_factory.mktemp("worker")
+    worker = Process("planner_worker", folder, environment, PROMETHEUS_MULTIPROC_DIR=folder / "metrics")
     try:
         until(lambda: worker.says("ready"), "the worker is ready")
         yield worker
@@ -180,8 +179,6 @@ def test_metrics_are_the_sum_of_all_children_the_dead_ones_too(
 ) -> None:
     sample = 'planner_tasks_total{state="SUCCESS",task="planner.fan_out"}'
     before, notified = worker.metric(sample), worker.metric("planner_notifications_written_total")
-    files = Path(f"/proc/{worker.process.pid}/environ").read_text()
-    assert "PROMETHEUS_MULTIPROC_DIR" not in files  # it found a folder of its own
 
     def work(number: int) -> None:
         for event in [domain.event(ANN, BOB) for _ in range(number)]:
@@ -196,6 +193,9 @@ def test_metrics_are_the_sum_of_all_children_the_dead_ones_too(
     work(10)
     until(lambda: worker.metric(sample) == before + 20, "ten more, by new children")
     assert worker.metric("planner_notifications_written_total") == notified + 20
+    # The new ones went on in the files of the old, which would otherwise grow in number for ever.
+    files = Path(worker.settings["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db")
+    assert {file.stem.rpartition("_")[2] for file in files} <= {"place-main", "place0", "place1"}
 
 
 def test_a_frozen_redis_does_not_stop_the_worker_for_good(
