@@ -49,7 +49,10 @@ async def test_without_its_connection_it_makes_another(
     while not heard.empty():
         heard.get_nowait()
     ended = connection.execute(
-        text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'planner-api-waker'")
+        text(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'planner-api-waker'"
+            " AND datname = current_database()"
+        )
     )
     assert ended.scalars().all() == [True]
     assert (await ann.post("/events", json=EVENT)).status_code == 201
