@@ -115,7 +115,8 @@ def test_operators_get_the_answers_they_expect(
 ) -> None:
     event = domain.event(ANN, BOB)
     with ThreadPoolExecutor(3) as pool, worker_engine.begin() as blocker:
-        blocker.exec_driver_sql("LOCK TABLE notifications")
+        # The three answers may take their time on a busy machine.
+        blocker.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE notifications")
         task_id = send(event.creation)
         until(lambda: worker_waits(domain), "the task is blocked")
         asked = {what: pool.submit(celery, environment, "inspect", what) for what in ("active", "registered", "stats")}
