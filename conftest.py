@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from planner_common import schema
 from planner_common.database import make_engine
+from planner_common.models import metadata
 from planner_common.settings import Settings
 from planner_local.servers import Postgres, Valkey, free_port
 from redis import Redis
@@ -20,6 +21,7 @@ from xdist.scheduler import LoadScopeScheduling
 SERVER = "PLANNER_TEST_POSTGRES"  # the controller's server, for its workers: a URL without a database
 TEMPLATE = "planner_template"
 SIGNING_KEY = "a key for tests, which is long enough"
+ENCRYPTION_KEYS = "another key for tests, long enough as well"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,9 +83,7 @@ def worker_engine(worker_database: str) -> Iterator[Engine]:
 def database(worker_database: str, worker_engine: Engine) -> str:
     """The URL of a database that is migrated and empty."""
     with worker_engine.begin() as connection:
-        connection.exec_driver_sql(
-            "TRUNCATE accounts, refresh_tokens, personal_tokens, events, changes, participants, notifications"
-        )
+        connection.exec_driver_sql(f"TRUNCATE {', '.join(metadata.tables)}")
     return worker_database
 
 
@@ -104,4 +104,6 @@ def valkey(worker_valkey: Valkey) -> Valkey:
 
 @pytest.fixture
 def settings(database: str, valkey: Valkey) -> Settings:
-    return Settings(database_url=database, redis_url=valkey.url(), signing_key=SIGNING_KEY)
+    return Settings(
+        database_url=database, redis_url=valkey.url(), signing_key=SIGNING_KEY, encryption_keys=ENCRYPTION_KEYS
+    )

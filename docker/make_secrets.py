@@ -44,6 +44,7 @@ def main() -> None:
     for service in ("api", "worker", "flower", "exporter"):
         keep(f"{service}/redis_url", f"redis://:{redis}@redis:6379/0", OURS)
     made("api/signing_key", OURS)
+    keep("worker/encryption_keys", made("api/encryption_keys", OURS), OURS)
     made("flower/password", OURS)
     made("grafana/password", THEIRS)
 

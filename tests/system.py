@@ -207,6 +207,7 @@ class System(Outside):
             "DATABASE_URL": self.postgres.url(),
             "REDIS_URL": self.valkey.url(),
             "SIGNING_KEY": "a key for tests, which is long enough",
+            "ENCRYPTION_KEYS": "another key for tests, long enough as well",
             "RATE_LIMIT": "1000000/minute",
             "RATE_LIMIT_LOGIN": "100000/minute",
             "LEASE_SECONDS": "2",  # what is lost is found again soon, so that tests need not wait for it

@@ -21,11 +21,11 @@ def stop(_number: int, _frame: FrameType | None) -> None:
 
 def main() -> None:
     settings = settings_or_exit()
-    if settings.signing_key is None:
-        sys.stderr.write(
-            "setting SIGNING_KEY: must be set, here or by SIGNING_KEY_FILE. Make one: openssl rand -base64 32\n"
-        )
-        sys.exit(CONFIGURATION)
+    for name in ("signing_key", "encryption_keys"):
+        if getattr(settings, name) is None:
+            key = name.upper()
+            sys.stderr.write(f"setting {key}: must be set, here or by {key}_FILE. Make one: openssl rand -base64 32\n")
+            sys.exit(CONFIGURATION)
     signal.signal(signal.SIGTERM, stop)
     configure_logging(settings, "api")
     multiprocess.prepare()

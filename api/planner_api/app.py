@@ -10,6 +10,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import iter_route_contexts
 from planner_common import schema
 from planner_common.logging import configure_logging
+from planner_common.sealing import Sealer
 from planner_common.settings import Settings, get_settings
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
@@ -76,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The application. It connects to PostgreSQL and Redis when its lifespan begins, and needs neither to start."""
     if settings.signing_key is None:
         raise ValueError("SIGNING_KEY is not set")
+    sealer = Sealer(settings.encryption_keys)
     signing_key = settings.signing_key.get_secret_value()
 
     @contextlib.asynccontextmanager
@@ -116,6 +118,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
+    app.state.sealer = sealer
     app.state.schema_head = schema.head()
     for router in ROUTERS:
         app.include_router(router, prefix=BASE)

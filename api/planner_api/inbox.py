@@ -4,11 +4,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from planner_common.changes import told_as
+from planner_common.summaries import Reader, instant, summary
 from sqlalchemy import RowMapping, TextualSelect, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from planner_api.schemas.notifications import EventOfNotification, NotificationOut
-from planner_api.summaries import Reader, instant, summary
 
 # Completes rows of `n`, a relation of notifications, with what they show. `later` keeps from people who have left an
 # event what happens to it afterwards: it finds what title, start and status were when they were told. Its condition on

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 
 import httpx
 import psutil
+import pytest
 from planner_common.settings import Settings
 from planner_local.servers import free_port
 
@@ -30,6 +31,7 @@ class Api:
             "DATABASE_URL": settings.database_url.get_secret_value(),
             "REDIS_URL": settings.redis_url.get_secret_value(),
             "SIGNING_KEY": signing_key.get_secret_value(),
+            "ENCRYPTION_KEYS": "another key for tests, long enough as well",
             "API_PORT": str(self.port),
             "API_METRICS_PORT": str(self.metrics_port),
             "LOG_FORMAT": "json",
@@ -123,13 +125,15 @@ def test_several_processes_are_one_service(settings: Settings) -> None:
         assert api.process.returncode == 0
 
 
-def test_without_a_signing_key_it_says_so_and_exits(settings: Settings) -> None:
+@pytest.mark.parametrize("missing", ["SIGNING_KEY", "ENCRYPTION_KEYS"])
+def test_without_a_key_it_says_so_and_exits(missing: str) -> None:
     environment = {"PATH": os.environ["PATH"], "API_PORT": str(free_port())}
+    environment |= dict.fromkeys({"SIGNING_KEY", "ENCRYPTION_KEYS"} - {missing}, "a key that is long enough for all")
     done = subprocess.run(
         [sys.executable, "-m", "planner_api"], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 78
-    assert "SIGNING_KEY" in done.stderr
+    assert f"setting {missing}: must be set" in done.stderr
 
 
 def test_a_taken_port_is_named(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    Time,
     UniqueConstraint,
     Uuid,
     func,
@@ -59,6 +61,7 @@ accounts = Table(
     Column("time_zone", Text, nullable=False),  # IANA
     Column("locale", Text, nullable=False),  # BCP 47
     Column("password_hash", Text, nullable=False),
+    Column("admin", Boolean, nullable=False, server_default="false"),
     _created_at(),
 )
 
@@ -136,9 +139,13 @@ changes = Table(
     Column("claims", SmallInteger, nullable=False, server_default="0"),  # how often it was dispatched
     Column("lease_until", Instant),  # dispatched: leave it alone until then
     Column("fanned_out_at", Instant),  # its notifications exist
+    Column("held_at", Instant),  # kept back by the brake (reach), until an admin approves or rejects it
+    Column("decided_by", Uuid),  # the admin, a person, who let it go or, where `notify` is false now, did not
+    Column("email_on", Boolean, nullable=False, server_default="false"),  # e-mail was set up when it was fanned out
     UniqueConstraint("event_id", "revision"),
     # What is due: small while the workers keep up, whatever the table's size.
     Index("ix_changes_due", "id", postgresql_where=text("fanned_out_at IS NULL")),
+    Index("ix_changes_held_at", "held_at", postgresql_where=text("held_at IS NOT NULL AND fanned_out_at IS NULL")),
     # What live streams ask for: what was fanned out since they last looked.
     Index("ix_changes_fanned_out_at", "fanned_out_at", postgresql_where=text("fanned_out_at IS NOT NULL")),
     postgresql_with={"fillfactor": 80},  # claiming updates in place (HOT)
@@ -183,4 +190,161 @@ notifications = Table(
     Column("read_at", Instant),
     UniqueConstraint("change_id", "person_id"),  # I2: none twice
     Index("ix_notifications_unread", "person_id", "id", postgresql_where=text("read_at IS NULL")),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    _id(),
+    Column("person_id", Uuid, nullable=False, index=True),
+    Column("type", String(8), nullable=False),  # deliveries.ChannelType
+    Column("name", Text, nullable=False),
+    Column("address", LargeBinary, nullable=False),  # sealed: what sealing.Sealer makes of a channels.Address
+    Column("digest", String(6), nullable=False, server_default="none"),
+    Column("code_hash", LargeBinary),  # SHA-256 of channel id and code, until it is verified
+    Column("code_tries", SmallInteger, nullable=False, server_default="0"),
+    Column("code_expires_at", Instant),
+    Column("verified_at", Instant),
+    Column("paused_at", Instant),  # by its owner
+    Column("disabled_at", Instant),  # by us: the other side said that it is gone
+    Column("disabled_reason", Text),
+    Column("ended_at", Instant),  # deleted by its owner; deliveries still name it
+    _created_at(),
+    CheckConstraint("type IN ('email', 'webhook', 'apprise')", name="type"),
+    CheckConstraint("digest IN ('none', 'hourly', 'daily')", name="digest"),
+)
+
+# Which kinds of notification go to which channel of a person, and from when to when: a change is told by the routes
+# that were in force when it was made. Everyone has one channel without a row, e-mail to the address that they are known
+# by; its id is the person's, and what it takes unless a route says otherwise is deliveries.DEFAULT_KINDS.
+routes = Table(
+    "routes",
+    metadata,
+    _id(),
+    Column("person_id", Uuid, nullable=False),
+    Column("channel_id", Uuid, nullable=False),
+    Column("type", String(8), nullable=False),
+    Column("kinds", ARRAY(Text), nullable=False),
+    Column("since", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("until", Instant),
+    Index("uq_routes_channel_id", "channel_id", unique=True, postgresql_where=text("until IS NULL")),
+    Index("ix_routes_person_id", "person_id"),
+)
+
+mutes = Table(
+    "mutes",
+    metadata,
+    _id(),
+    Column("person_id", Uuid, nullable=False),
+    Column("event_id", ForeignKey("events.id"), nullable=False),
+    Column("since", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("until", Instant),
+    Index("uq_mutes_person_id_event_id", "person_id", "event_id", unique=True, postgresql_where=text("until IS NULL")),
+    Index("ix_mutes_event_id", "event_id"),
+)
+
+# What a person wants beyond that. No row: what the defaults say.
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("person_id", Uuid, primary_key=True),
+    Column("quiet_from", Time),  # wall time in the person's zone
+    Column("quiet_to", Time),
+    Column("email_digest", String(6), nullable=False, server_default="none"),  # of the channel without a row
+    Column("email_paused_at", Instant),
+    Column("updated_at", Instant, nullable=False, server_default=func.now()),
+    CheckConstraint("(quiet_from IS NULL) = (quiet_to IS NULL)", name="quiet"),
+    CheckConstraint("email_digest IN ('none', 'hourly', 'daily')", name="email_digest"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(),  # the stable id: of the Message-ID, of the webhook-id
+    Column("change_id", BigInteger),  # NULL: a code or a test
+    Column("person_id", Uuid, nullable=False),
+    Column("channel_id", Uuid, nullable=False),
+    Column("type", String(8), nullable=False),  # deliveries.ChannelType
+    Column("purpose", String(12), nullable=False, server_default="notification"),
+    Column("lane", SmallInteger, nullable=False, server_default="1"),  # deliveries.Lane
+    Column("state", String(10), nullable=False, server_default="pending"),  # deliveries.State
+    Column("reason", Text),  # why it is in that state, or waits: deliveries.Reason
+    Column("superseded_by", BigInteger),  # the change that made it stale
+    Column("due_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("tries", SmallInteger, nullable=False, server_default="0"),  # that count against the channel's limit
+    Column("claims", Integer, nullable=False, server_default="0"),  # the lease's token: whoever claims raises it
+    Column("lease_until", Instant),
+    Column("sending", Boolean, nullable=False, server_default="false"),  # by a worker, which holds the lease
+    Column("digest", Boolean, nullable=False, server_default="false"),  # it has waited to go out with others
+    Column("message_id", Uuid),  # of the message it went out in: a digest's first delivery; NULL: its own
+    Column("told_revision", Integer),  # the event's, as the message showed it
+    Column("outcome_unknown", Boolean, nullable=False, server_default="false"),  # of one try at least
+    Column("queued_at", Instant, nullable=False, server_default=func.clock_timestamp()),  # anew at a replay
+    Column("finished_at", Instant),
+    Column("created_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    UniqueConstraint("change_id", "person_id", "channel_id"),  # I3: at most one per notification and channel
+    CheckConstraint("state IN ('pending', 'sent', 'failed', 'dead', 'superseded')", name="state"),
+    CheckConstraint("(finished_at IS NULL) = (state IN ('pending', 'failed'))", name="finished"),
+    # What is due: small while the workers keep up.
+    Index("ix_deliveries_due", "lane", "due_at", postgresql_where=text("finished_at IS NULL")),
+    Index("ix_deliveries_digest", "channel_id", "due_at", postgresql_where=text("finished_at IS NULL AND digest")),
+    Index("ix_deliveries_dead", "id", postgresql_where=text("state = 'dead'")),
+    Index("ix_deliveries_channel_id", "channel_id", "id"),
+    postgresql_with={"fillfactor": 70},
+)
+
+delivery_attempts = Table(
+    "delivery_attempts",
+    metadata,
+    Column("delivery_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True),  # the claim it was made under
+    Column("started_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("finished_at", Instant),
+    Column("outcome", String(8)),  # deliveries.Outcome; NULL: under way
+    Column("status", Integer),  # what the other side answered: a reply code of SMTP, a status of HTTP
+    Column("detail", Text),  # the first 1,000 characters of what it said, or what went wrong
+    Column("milliseconds", Integer),
+)
+
+# People reached by an account's changes, by the clock's hour: what the brake counts.
+reach = Table(
+    "reach",
+    metadata,
+    Column("actor", Uuid, primary_key=True),
+    Column("hour", Instant, primary_key=True),
+    Column("people", BigInteger, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("account_id", ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),  # SHA-256 of method, address and body
+    Column("status", SmallInteger, nullable=False),
+    Column("headers", JSONB, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # sealed
+    Column("created_at", Instant, nullable=False, server_default=func.now(), index=True),
+)
+
+# What `planner audit` found when the workers ran it, for the exporter.
+audits = Table(
+    "audits",
+    metadata,
+    _id(),
+    Column("at", Instant, nullable=False, server_default=func.now()),
+    Column("since", Instant, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("violations", JSONB, nullable=False),  # {invariant: number}
+)
+
+# What admins did.
+admin_actions = Table(
+    "admin_actions",
+    metadata,
+    _id(),
+    Column("at", Instant, nullable=False, server_default=func.now()),
+    Column("actor", Uuid),  # a person; NULL: an operator at the command line
+    Column("action", Text, nullable=False),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
 )

@@ -103,6 +103,52 @@ class Settings(BaseSettings):
     heartbeat_file: Path | None = None
     """The file that dispatcher and worker touch while they turn; none unless given."""
 
+    # ---- deliveries: what leaves Planner
+    encryption_keys: SecretStr | None = Field(default=None, min_length=32)
+    """Seals what users entrust (addresses of channels) and signs links in mails. Several are separated by commas: the
+    first seals, all open, so a new one goes in front. API and workers do not start without it."""
+    public_url: str = "http://127.0.0.1:8000"
+    """Where people reach the API: the beginning of the links in messages."""
+    smtp_url: SecretStr | None = None
+    """The mail server: `smtp://user:password@host:587`, or `smtps://…` for TLS from the start. STARTTLS is used where
+    the server offers it; `?starttls=always` refuses to go on without, `?starttls=never` does not ask. Without this
+    setting no e-mail is sent."""
+    mail_from: str = "Planner <planner@localhost>"
+    """Who mails are from. Its domain is that of the Message-IDs."""
+    email_connections: int = Field(default=8, ge=1)
+    """Connections to the mail server that one process of a worker keeps."""
+    email_per_second: float = Field(default=0, ge=0)
+    """Mails that the server takes per second, from all workers together; 0: as many as it will."""
+    webhook_per_second: float = Field(default=50, ge=0)
+    """Calls per second to one host."""
+    apprise_per_second: float = Field(default=5, ge=0)
+    """Messages per second to one service."""
+    email_tries: int = Field(default=12, ge=1)
+    email_hours: float = Field(default=48, gt=0)
+    """A mail is dead after this many tries, or hours; likewise the other channels."""
+    webhook_tries: int = Field(default=10, ge=1)
+    webhook_hours: float = Field(default=24, gt=0)
+    apprise_tries: int = Field(default=8, ge=1)
+    apprise_hours: float = Field(default=12, gt=0)
+    retry_base_seconds: float = Field(default=10, gt=0)
+    """The longest wait after the first failed try. It doubles with each, up to `RETRY_CAP_SECONDS`."""
+    retry_cap_seconds: float = Field(default=3600, gt=0)
+    breaker_failures: int = Field(default=5, ge=1)
+    """After so many failures in a row a destination is left alone for a while."""
+    breaker_seconds: float = Field(default=30, gt=0)
+    delivery_lease_seconds: float = Field(default=6.0, gt=0)
+    """How long a worker that sends may be silent before its deliveries are given to another."""
+    outbound_ports: str = "80,443,8080,8443"
+    """Ports that addresses of users may name, separated by commas."""
+    outbound_networks: str = ""
+    """Networks within which addresses of users may lie although they are not public, separated by commas."""
+    webhook_http: bool = False
+    """Whether webhooks may be plain HTTP."""
+    reach_per_hour: int = Field(default=250_000, ge=0)
+    """People whom one account's changes may reach in an hour; what is beyond is held for an admin. 0: no limit."""
+    audit_seconds: float = Field(default=300, ge=0)
+    """How often the workers run `planner audit` over the last day; 0: never."""
+
     # ---- Flower
     flower_user: str = Field(default="planner", min_length=1, pattern="^[^:]+$")
     """Who may look at Flower."""

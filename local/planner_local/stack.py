@@ -25,7 +25,7 @@ GRACE_SECONDS = 20
 """More than any service gives itself."""
 OWN = {
     "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "REDIS_CACHE_URL", "RATE_LIMIT_URL",
-    "SIGNING_KEY", "FLOWER_PASSWORD", "HEARTBEAT_FILE", *ports.USUAL,
+    "SIGNING_KEY", "ENCRYPTION_KEYS", "FLOWER_PASSWORD", "HEARTBEAT_FILE", *ports.USUAL,
 }  # fmt: skip
 """Settings that the stack makes itself. The others are taken from the environment, if they are there."""
 
@@ -74,6 +74,7 @@ class Stack:
         for name, secret in self._secret_files().items():
             write_secret(self.secrets / name, secret)
         keep_secret(self.secrets / "signing_key")
+        keep_secret(self.secrets / "encryption_keys")
         keep_secret(self.secrets / "flower_password")
         run = self.folder / "run"
         run.mkdir(exist_ok=True)
@@ -154,11 +155,13 @@ class Stack:
         common, run = self._settings(), self.folder / "run"
         database = {"DATABASE_URL_FILE": str(self.secrets / "database_url")}
         redis = {"REDIS_URL_FILE": str(self.secrets / "redis_url")}
+        sealing = {"ENCRYPTION_KEYS_FILE": str(self.secrets / "encryption_keys")}
         api = {
             "SIGNING_KEY_FILE": str(self.secrets / "signing_key"),
+            **sealing,
             "PROMETHEUS_MULTIPROC_DIR": str(run / "api-metrics"),
         }
-        worker = {"PROMETHEUS_MULTIPROC_DIR": str(run / "worker-metrics")}
+        worker = {"PROMETHEUS_MULTIPROC_DIR": str(run / "worker-metrics"), **sealing}
         flower = {"FLOWER_PASSWORD_FILE": str(self.secrets / "flower_password")}
         addresses = self.state.addresses
 

@@ -20,7 +20,12 @@ def domain(connection: Connection) -> Domain:
 @pytest.fixture(scope="module")
 def environment(worker_database: str, worker_valkey: Valkey) -> Iterator[dict[str, str]]:
     """What a process of the worker is told. This process is told it too, while a test of this module runs."""
-    told = {"DATABASE_URL": worker_database, "REDIS_URL": worker_valkey.url(), "LOG_FORMAT": "json"}
+    told = {
+        "DATABASE_URL": worker_database,
+        "REDIS_URL": worker_valkey.url(),
+        "ENCRYPTION_KEYS": "another key for tests, long enough as well",
+        "LOG_FORMAT": "json",
+    }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in told.items():
             patch.setenv(name, value)

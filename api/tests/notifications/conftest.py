@@ -148,7 +148,11 @@ class Server:
 @pytest.fixture(scope="module")
 def server(worker_database: str, worker_valkey: Valkey) -> Iterator[Server]:
     settings = Settings(
-        database_url=worker_database, redis_url=worker_valkey.url(), signing_key="k" * 32, rate_limit="100000/minute"
+        database_url=worker_database,
+        redis_url=worker_valkey.url(),
+        signing_key="k" * 32,
+        encryption_keys="k" * 32,
+        rate_limit="100000/minute",
     )
     app = create_app(settings)
     port = free_port()

@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from planner_api.summaries import FIELDS, TEXTS, Reader, summary
+from planner_common.summaries import FIELDS, TEXTS, Reader, summary
 
 START = datetime(2026, 3, 29, 7, tzinfo=UTC)
 MOVED = {
