@@ -86,12 +86,14 @@ class Result:
     """What the other side said, or what went wrong: for people, without secrets. Cut to `ANSWER_LIMIT`."""
     retry_after: float | None = None
     """Seconds that the other side asks to be left alone, if it does."""
+    host_failed: bool = False
+    """It was the destination that failed, whatever the message: counts for its circuit breaker."""
     gone: bool = False
     """The other side says that this address exists no longer: the channel is to be disabled."""
 
 
 class Channel(Protocol):
-    """One way out. Made once per process, in its event loop, and used by many deliveries at once."""
+    """One way out: `Email(settings)`. Made once per process, in its event loop, and used by many deliveries at once."""
 
     type: ChannelType
 
