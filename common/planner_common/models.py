@@ -139,6 +139,7 @@ changes = Table(
     Column("claims", SmallInteger, nullable=False, server_default="0"),  # how often it was dispatched
     Column("lease_until", Instant),  # dispatched: leave it alone until then
     Column("fanned_out_at", Instant),  # its notifications exist
+    Column("counted", Boolean, nullable=False, server_default="false"),  # in `reach`
     Column("held_at", Instant),  # kept back by the brake (reach), until an admin approves or rejects it
     Column("decided_by", Uuid),  # the admin, a person, who let it go or, where `notify` is false now, did not
     Column("email_on", Boolean, nullable=False, server_default="false"),  # e-mail was set up when it was fanned out
@@ -199,9 +200,9 @@ channels = Table(
     Column("person_id", Uuid, nullable=False, index=True),
     Column("type", String(8), nullable=False),  # deliveries.ChannelType
     Column("name", Text, nullable=False),
-    Column("address", LargeBinary, nullable=False),  # sealed: what sealing.Sealer makes of a channels.Address
+    # Sealed (sealing.Sealer): {"email"}, {"url", "secrets": newest first} or {"url"}; with {"code"} until verified.
+    Column("address", LargeBinary, nullable=False),
     Column("digest", String(6), nullable=False, server_default="none"),
-    Column("code_hash", LargeBinary),  # SHA-256 of channel id and code, until it is verified
     Column("code_tries", SmallInteger, nullable=False, server_default="0"),
     Column("code_expires_at", Instant),
     Column("verified_at", Instant),

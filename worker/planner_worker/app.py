@@ -47,6 +47,8 @@ def configuration() -> dict[str, Any]:
             "visibility_timeout": 120,
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
+            # Urgent deliveries first, always; kombu's default would take the queues in turns.
+            "queue_order_strategy": "priority",
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

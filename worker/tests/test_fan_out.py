@@ -7,7 +7,7 @@ from planner_common.changes import Kind
 from planner_common.messages import Channel
 from planner_common.people import person_id
 from planner_common.settings import Settings
-from planner_worker.tasks.fan_out import FAN_OUT, fan_out
+from planner_worker.tasks.fan_out import fan_out, statement
 from prometheus_client import REGISTRY
 from sqlalchemy import Engine, text
 
@@ -29,7 +29,7 @@ def listener(database: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
 def test_changes_become_notifications(domain: Domain) -> None:
     dinner, lunch = domain.event(ANN, BOB, CAT), domain.event(BOB, CAT)
     other = domain.event(ANN, BOB)
-    assert fan_out([dinner.creation, lunch.creation]) == {"changes": 2, "notifications": 3}
+    assert fan_out([dinner.creation, lunch.creation]) == {"changes": 2, "notifications": 3, "deliveries": 0}
     assert domain.told(dinner.creation) == [BOB, CAT]
     assert domain.told(lunch.creation) == [CAT]
     assert domain.pending() == [other.creation]
@@ -38,7 +38,7 @@ def test_changes_become_notifications(domain: Domain) -> None:
 def test_twice_adds_nothing(domain: Domain) -> None:
     event = domain.event(ANN, BOB)
     fan_out([event.creation])
-    assert fan_out([event.creation]) == {"changes": 0, "notifications": 0}
+    assert fan_out([event.creation]) == {"changes": 0, "notifications": 0, "deliveries": 0}
     assert domain.told(event.creation) == [BOB]
 
 
@@ -50,17 +50,17 @@ def test_what_is_there_already_is_no_error(domain: Domain) -> None:
         text("INSERT INTO notifications (change_id, person_id) VALUES (:change, :bob)"),
         {"change": change, "bob": person_id(BOB)},
     )
-    assert fan_out([change]) == {"changes": 1, "notifications": 1}
+    assert fan_out([change]) == {"changes": 1, "notifications": 1, "deliveries": 0}
     assert domain.told(change) == [ANN, BOB]
 
 
 def test_twice_at_once_adds_nothing_and_nobody_waits(domain: Domain, worker_engine: Engine) -> None:
     first, second = domain.event(ANN, BOB), domain.event(ANN, CAT)
     with ThreadPoolExecutor(1) as pool, worker_engine.connect() as slow:
-        done = slow.execute(FAN_OUT, {"change_ids": [first.creation]}).one()
+        done = slow.execute(statement(delivering=False), {"change_ids": [first.creation], "email_on": False}).one()
         meanwhile = pool.submit(fan_out, [first.creation, second.creation])
         try:
-            assert meanwhile.result(timeout=20) == {"changes": 1, "notifications": 1}
+            assert meanwhile.result(timeout=20) == {"changes": 1, "notifications": 1, "deliveries": 0}
         finally:
             slow.commit()
     assert done.notifications == 1
@@ -70,20 +70,20 @@ def test_twice_at_once_adds_nothing_and_nobody_waits(domain: Domain, worker_engi
 
 def test_a_change_without_an_audience_is_done(domain: Domain) -> None:
     event = domain.event(ANN)
-    assert fan_out([event.creation]) == {"changes": 1, "notifications": 0}
+    assert fan_out([event.creation]) == {"changes": 1, "notifications": 0, "deliveries": 0}
     assert domain.pending() == []
 
 
 def test_a_quiet_change_stays_quiet(domain: Domain) -> None:
     event = domain.event(ANN, BOB)
     quiet = domain.change(event, Kind.UPDATE, actor=ANN, notify=False)
-    assert fan_out([quiet]) == {"changes": 0, "notifications": 0}
+    assert fan_out([quiet]) == {"changes": 0, "notifications": 0, "deliveries": 0}
     assert domain.told(quiet) == []
 
 
 def test_unknown_changes_are_nothing(domain: Domain) -> None:
-    assert fan_out([10**12]) == {"changes": 0, "notifications": 0}
-    assert fan_out([]) == {"changes": 0, "notifications": 0}
+    assert fan_out([10**12]) == {"changes": 0, "notifications": 0, "deliveries": 0}
+    assert fan_out([]) == {"changes": 0, "notifications": 0, "deliveries": 0}
 
 
 def test_live_streams_are_woken_when_there_is_something(

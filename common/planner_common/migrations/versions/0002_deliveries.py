@@ -37,7 +37,6 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("address", sa.LargeBinary(), nullable=False),
         sa.Column("digest", sa.String(length=6), server_default="none", nullable=False),
-        sa.Column("code_hash", sa.LargeBinary(), nullable=True),
         sa.Column("code_tries", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("code_expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("verified_at", sa.DateTime(timezone=True), nullable=True),
@@ -189,6 +188,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("until IS NULL"),
     )
     op.add_column("accounts", sa.Column("admin", sa.Boolean(), server_default="false", nullable=False))
+    op.add_column("changes", sa.Column("counted", sa.Boolean(), server_default="false", nullable=False))
     op.add_column("changes", sa.Column("held_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("changes", sa.Column("decided_by", sa.Uuid(), nullable=True))
     op.add_column("changes", sa.Column("email_on", sa.Boolean(), server_default="false", nullable=False))
@@ -210,6 +210,7 @@ def downgrade() -> None:
     op.drop_column("changes", "email_on")
     op.drop_column("changes", "decided_by")
     op.drop_column("changes", "held_at")
+    op.drop_column("changes", "counted")
     op.drop_column("accounts", "admin")
     op.drop_index("uq_mutes_person_id_event_id", table_name="mutes", postgresql_where=sa.text("until IS NULL"))
     op.drop_index("ix_mutes_event_id", table_name="mutes")

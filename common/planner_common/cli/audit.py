@@ -1,54 +1,15 @@
-"""`planner`: what an operator types."""
+"""`planner audit`."""
 
 import json
-import sys
 import time
 from datetime import timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from sqlalchemy import Engine
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError
 
 from planner_common import audit as auditing
-from planner_common import schema
-from planner_common.database import make_engine
-from planner_common.settings import settings_or_exit
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Planner's operator commands.",
-)
-console = Console(soft_wrap=True)
-
-
-def _engine() -> Engine:
-    return make_engine(settings_or_exit(), "planner-cli")
-
-
-@app.callback()
-def main_options() -> None:
-    """Planner's operator commands. The database is the one that DATABASE_URL or DATABASE_URL_FILE names."""
-
-
-@app.command()
-def migrate() -> None:
-    """Bring the database to the version that this code needs. Doing it twice, or twice at once, is harmless."""
-    with _engine().begin() as connection:
-        before = schema.version(connection)
-        schema.migrate(connection)
-    after = schema.head()
-    console.print(f"database at {after}" + (f", from {before or 'nothing'}" if before != after else ", as before"))
-
-
-@app.command(hidden=True)
-def revision(message: str) -> None:
-    """Developers: write the migration from what the database has to what the models say."""
-    with _engine().connect() as connection:
-        schema.make_revision(connection, message)
+from planner_common.cli.base import app, connect, console
 
 
 @app.command()
@@ -59,7 +20,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Check that every change has exactly the notifications that are due; if not, list the faults and exit 1."""
-    engine = _engine()
+    engine = connect()
     deadline = time.monotonic() + wait
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         while auditing.pending(connection)[0] and time.monotonic() < deadline:
@@ -104,12 +65,3 @@ def audit(
             console.print(f"  stuck: the oldest pending change has waited {found.oldest_pending}")
         console.print("[green]everything due is there, once[/green]" if ok else "[red]not as it should be[/red]")
     raise typer.Exit(0 if ok else 1)
-
-
-def main() -> None:
-    try:
-        app()
-    except OperationalError as error:
-        # Not 1: a database that cannot be asked says nothing of what is in it.
-        sys.stderr.write(f"PostgreSQL cannot be asked: {error.orig}\n")
-        sys.exit(75)  # EX_TEMPFAIL of sysexits.h

@@ -1,0 +1,21 @@
+"""`planner migrate`, and `planner revision` for developers."""
+
+from planner_common import schema
+from planner_common.cli.base import app, connect, console
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the version that this code needs. Doing it twice, or twice at once, is harmless."""
+    with connect().begin() as connection:
+        before = schema.version(connection)
+        schema.migrate(connection)
+    after = schema.head()
+    console.print(f"database at {after}" + (f", from {before or 'nothing'}" if before != after else ", as before"))
+
+
+@app.command(hidden=True)
+def revision(message: str) -> None:
+    """Developers: write the migration from what the database has to what the models say."""
+    with connect().connect() as connection:
+        schema.make_revision(connection, message)
