@@ -82,7 +82,7 @@ class Reader:
 
 
 @lru_cache(maxsize=256)
-def _locale(tag: str) -> Locale:
+def locale_of(tag: str) -> Locale:
     """The closest locale that there are texts for: `ru-KZ` keeps its region, `de` becomes English, as nonsense does."""
     try:
         locale = Locale.parse(tag.replace("_", "-"), sep="-")
@@ -110,9 +110,9 @@ def instant(time: Mapping[str, str]) -> date | datetime:
 
 
 @lru_cache(maxsize=4096)  # a change is told to many readers, few of whom differ in this
-def _when(time: date | datetime, reader: Reader) -> str:
+def when(time: date | datetime, reader: Reader) -> str:
     """`Sunday, March 29, 2026, 9:00 AM`, or without the time for a whole day."""
-    locale = _locale(reader.locale)
+    locale = locale_of(reader.locale)
     if not isinstance(time, datetime):
         return format_date(time, "full", locale)
     local = time.astimezone(_zone(reader.time_zone))
@@ -126,14 +126,14 @@ def summary(
 
     `diff` is the change's own: `{"field": [old, new]}` with values as the API shows them.
     """
-    locale = _locale(reader.locale)
+    locale = locale_of(reader.locale)
     texts, names = TEXTS[locale.language], FIELDS[locale.language]
-    values = {"actor": actor or texts["somebody"], "title": title, "when": _when(start, reader)}
+    values = {"actor": actor or texts["somebody"], "title": title, "when": when(start, reader)}
     if kind == "response":
         kind = diff["response"][1]
     elif kind == "reschedule":
         moved = "start" if "start" in diff else "end"
-        values |= {name: _when(instant(time), reader) for name, time in zip(("old", "new"), diff[moved], strict=True)}
+        values |= {name: when(instant(time), reader) for name, time in zip(("old", "new"), diff[moved], strict=True)}
         kind = "reschedule" if moved == "start" else "reschedule of the end"
     elif kind == "update":
         known = [names[field] for field in diff if field in names]
