@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
+from planner_common.sealing import Sealer
 from planner_common.settings import Settings
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +14,16 @@ from planner_api.errors import forbidden, unauthorized
 from planner_api.redis import Cache
 from planner_api.tokens import ACCOUNT, Caller
 
-__all__ = ["AccountCallerDep", "CacheDep", "Caller", "CallerDep", "ConnectionDep", "SettingsDep", "StatementDep"]
+__all__ = [
+    "AccountCallerDep",
+    "CacheDep",
+    "Caller",
+    "CallerDep",
+    "ConnectionDep",
+    "SealerDep",
+    "SettingsDep",
+    "StatementDep",
+]
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
@@ -56,6 +66,14 @@ async def settings_of(request: Request) -> Settings:
 SettingsDep = Annotated[Settings, Depends(settings_of)]
 
 
+async def sealer_of(request: Request) -> Sealer:
+    sealer: Sealer = request.app.state.sealer
+    return sealer
+
+
+SealerDep = Annotated[Sealer, Depends(sealer_of)]
+
+
 async def cache_of(request: Request) -> Cache:
     cache: Cache = request.app.state.cache
     return cache
@@ -84,9 +102,10 @@ CallerDep = Annotated[Caller, Depends(logged_in)]
 
 
 async def logged_in_in_person(caller: CallerDep) -> Caller:
-    """The caller, by a login of their own: a personal token may not make or end tokens and sessions."""
+    """The caller, by a login of their own: a personal token may make or end neither tokens and sessions, nor channels,
+    by which what it may read would leave Planner."""
     if ACCOUNT not in caller.scopes:
-        raise forbidden("A personal token may not manage tokens: log in with the password.")
+        raise forbidden("A personal token may not manage tokens or channels: log in with the password.")
     return caller
 
 

@@ -7,6 +7,11 @@ from pydantic import Field
 
 from planner_api.schemas.common import In, Instant, Out
 
+NotificationKind = Literal[
+    "invitation", "update", "reschedule", "cancellation", "restoration", "removal", "response", "reminder"
+]
+"""As in `planner_common.deliveries.KINDS`."""
+
 
 class EventOfNotification(Out):
     """The event now; for who is no longer in it, as it was when they were told."""
@@ -19,9 +24,7 @@ class EventOfNotification(Out):
 
 class NotificationOut(Out):
     id: UUID
-    kind: Literal[
-        "invitation", "update", "reschedule", "cancellation", "restoration", "removal", "response", "reminder"
-    ]
+    kind: NotificationKind
     event: EventOfNotification
     revision: int = Field(description="The event's revision that the notification speaks of.")
     summary: str = Field(description="A sentence in the reader's language, with times in the reader's zone.")
