@@ -142,11 +142,14 @@ changes = Table(
     Column("counted", Boolean, nullable=False, server_default="false"),  # in `reach`
     Column("held_at", Instant),  # kept back by the brake (reach), until an admin approves or rejects it
     Column("decided_by", Uuid),  # the admin, a person, who let it go or, where `notify` is false now, did not
+    Column("decided_at", Instant),  # from when on it is due, then
     Column("email_on", Boolean, nullable=False, server_default="false"),  # e-mail was set up when it was fanned out
     UniqueConstraint("event_id", "revision"),
     # What is due: small while the workers keep up, whatever the table's size.
     Index("ix_changes_due", "id", postgresql_where=text("fanned_out_at IS NULL")),
     Index("ix_changes_held_at", "held_at", postgresql_where=text("held_at IS NOT NULL AND fanned_out_at IS NULL")),
+    # For an audit of the last day: a few pages, since rows lie in the order of their times.
+    Index("ix_changes_at", "at", postgresql_using="brin"),
     # What live streams ask for: what was fanned out since they last looked.
     Index("ix_changes_fanned_out_at", "fanned_out_at", postgresql_where=text("fanned_out_at IS NOT NULL")),
     postgresql_with={"fillfactor": 80},  # claiming updates in place (HOT)
@@ -290,6 +293,7 @@ deliveries = Table(
     Index("ix_deliveries_due", "lane", "due_at", postgresql_where=text("finished_at IS NULL")),
     Index("ix_deliveries_digest", "channel_id", "due_at", postgresql_where=text("finished_at IS NULL AND digest")),
     Index("ix_deliveries_dead", "id", postgresql_where=text("state = 'dead'")),
+    Index("ix_deliveries_outcome_unknown", "id", postgresql_where=text("outcome_unknown")),
     Index("ix_deliveries_channel_id", "channel_id", "id"),
     postgresql_with={"fillfactor": 70},
 )
@@ -337,6 +341,7 @@ audits = Table(
     Column("since", Instant, nullable=False),
     Column("seconds", Double, nullable=False),
     Column("violations", JSONB, nullable=False),  # {invariant: number}
+    Column("information", JSONB, nullable=False),  # {what is no fault, but is to be known: number}
 )
 
 # What admins did.

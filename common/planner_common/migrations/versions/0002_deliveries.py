@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seconds", sa.Double(), nullable=False),
         sa.Column("violations", postgresql.JSONB(), nullable=False),
+        sa.Column("information", postgresql.JSONB(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audits")),
     )
     op.create_table(
@@ -91,6 +92,13 @@ def upgrade() -> None:
     op.create_index("ix_deliveries_channel_id", "deliveries", ["channel_id", "id"], unique=False)
     op.create_index(
         "ix_deliveries_dead", "deliveries", ["id"], unique=False, postgresql_where=sa.text("state = 'dead'")
+    )
+    op.create_index(
+        "ix_deliveries_outcome_unknown",
+        "deliveries",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("outcome_unknown"),
     )
     op.create_index(
         "ix_deliveries_digest",
@@ -191,6 +199,7 @@ def upgrade() -> None:
     op.add_column("changes", sa.Column("counted", sa.Boolean(), server_default="false", nullable=False))
     op.add_column("changes", sa.Column("held_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("changes", sa.Column("decided_by", sa.Uuid(), nullable=True))
+    op.add_column("changes", sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("changes", sa.Column("email_on", sa.Boolean(), server_default="false", nullable=False))
     op.create_index(
         "ix_changes_held_at",
@@ -199,15 +208,18 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("held_at IS NOT NULL AND fanned_out_at IS NULL"),
     )
+    op.create_index("ix_changes_at", "changes", ["at"], unique=False, postgresql_using="brin")
 
 
 def downgrade() -> None:
+    op.drop_index("ix_changes_at", table_name="changes", postgresql_using="brin")
     op.drop_index(
         "ix_changes_held_at",
         table_name="changes",
         postgresql_where=sa.text("held_at IS NOT NULL AND fanned_out_at IS NULL"),
     )
     op.drop_column("changes", "email_on")
+    op.drop_column("changes", "decided_at")
     op.drop_column("changes", "decided_by")
     op.drop_column("changes", "held_at")
     op.drop_column("changes", "counted")
@@ -224,6 +236,9 @@ def downgrade() -> None:
     op.drop_table("preferences")
     op.drop_table("delivery_attempts")
     op.drop_index("ix_deliveries_due", table_name="deliveries", postgresql_where=sa.text("finished_at IS NULL"))
+    op.drop_index(
+        "ix_deliveries_outcome_unknown", table_name="deliveries", postgresql_where=sa.text("outcome_unknown")
+    )
     op.drop_index(
         "ix_deliveries_digest", table_name="deliveries", postgresql_where=sa.text("finished_at IS NULL AND digest")
     )
