@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -70,12 +70,27 @@ class Outside:
 
 
 class System(Outside):
-    """`with System(folder) as system:` runs PostgreSQL, Valkey, api, dispatcher and worker on free ports."""
+    """`with System(folder) as system:` runs PostgreSQL, Valkey, api, dispatcher and worker on free ports.
 
-    def __init__(self, folder: Path) -> None:
+    `settings` are added to those that the services get or take their place. `durable`: PostgreSQL keeps what it has
+    committed even if it is killed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        durable: bool = False,
+        services: Sequence[str] = tuple(COMMANDS),
+    ) -> None:
         self.folder = folder
-        self.postgres = Postgres(folder / "postgres", free_port(), "test", durable=False)
+        self.services = services
+        self.settings = settings or {}
+        self.postgres = Postgres(folder / "postgres", free_port(), "test", durable=durable)
         self.valkey = Valkey(folder / "valkey", free_port(), "test")
+        self.commands = dict(COMMANDS)
+        """What is run under a name, up to its first hyphen. A test may put other programs here before it starts."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.api_port = free_port()
         self._engine = make_engine(Settings(database_url=self.postgres.url()), "tests")
@@ -88,9 +103,9 @@ class System(Outside):
             self.postgres.make_database()
             with self._engine.begin() as connection:
                 schema.migrate(connection)
-            for name in COMMANDS:
+            for name in self.services:
                 self.start(name)
-            for name in COMMANDS:
+            for name in self.services:
                 self.ready(name)
         except BaseException:
             self._stop()
@@ -118,7 +133,7 @@ class System(Outside):
 
     def start(self, name: str) -> None:
         """Start a service under its name, or one more of it under another (`dispatcher-2`)."""
-        command = COMMANDS[name.partition("-")[0]]
+        command = self.commands[name.partition("-")[0]]
         heartbeat = self._heartbeat(name)
         heartbeat.unlink(missing_ok=True)
         settings = {
@@ -160,17 +175,24 @@ class System(Outside):
 
     def _kill(self, process: subprocess.Popen[bytes]) -> None:
         for one in self._family(process):
-            one.kill()
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         process.wait()
 
     def freeze(self, name: str) -> None:
         """Stop a service's processes where they are (SIGSTOP)."""
         for one in self._family(self.processes[name]):
-            one.suspend()
+            with suppress(psutil.NoSuchProcess):
+                one.suspend()
 
     def thaw(self, name: str) -> None:
         for one in self._family(self.processes[name]):
-            one.resume()
+            with suppress(psutil.NoSuchProcess):
+                one.resume()
+
+    def children(self, name: str) -> list[psutil.Process]:
+        """The processes that a service's main process has started and that live."""
+        return self._family(self.processes[name])[1:]
 
     def _family(self, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
         try:
@@ -211,4 +233,5 @@ class System(Outside):
             "RATE_LIMIT": "1000000/minute",
             "RATE_LIMIT_LOGIN": "100000/minute",
             "LEASE_SECONDS": "2",  # what is lost is found again soon, so that tests need not wait for it
+            **self.settings,
         }
