@@ -2,9 +2,10 @@
 
 import typer
 from rich.console import Console
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from planner_common.database import make_engine
+from planner_common.messages import Channel
 from planner_common.settings import settings_or_exit
 
 app = typer.Typer(
@@ -14,6 +15,8 @@ app = typer.Typer(
     help="Planner's operator commands.",
 )
 console = Console(soft_wrap=True)
+WAKE = text(f"SELECT pg_notify('{Channel.CHANGES}', '')")
+"""Executed in a transaction that leaves something to be sent, it wakes the dispatcher at the commit."""
 
 
 def connect() -> Engine:
