@@ -1,6 +1,7 @@
 """What route handlers ask for: a connection in a transaction, the caller, the settings."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -23,26 +24,40 @@ __all__ = [
     "SealerDep",
     "SettingsDep",
     "StatementDep",
+    "transaction_of",
 ]
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+
+@asynccontextmanager
+async def transaction_of(request: Request) -> AsyncIterator[AsyncConnection]:
+    """The request's transaction, for a handler that does not hold one all along. It commits at the end, and then the
+    dispatcher is woken: in this process only an event is set, nothing is waited for.
+
+    Where `idempotency` or `rehearsal` surround the request it is theirs, and they say what becomes of it.
+    """
+    shared = request.scope.get("shared_transaction")
+    if shared is not None:
+        yield await shared()
+        return
+    async with begin(request.app.state.engine) as connection:
+        yield connection
+    request.app.state.waker.wake()
 
 
 async def transaction(request: Request) -> AsyncIterator[AsyncConnection]:
     """One transaction for the request; for a GET, which changes nothing, none: it spares two round trips.
 
     `scope="function"`: it commits before the answer leaves, so a commit that fails is answered 5xx (I1). FastAPI's
-    default would commit after the answer. What was committed may be a change, so the dispatcher is woken: in this
-    process only an event is set, nothing is waited for.
+    default would commit after the answer. What was committed may be a change, so the dispatcher is woken.
     """
-    state = request.app.state
     if request.method in SAFE_METHODS:
-        async with connect(state.autocommit) as connection:
+        async with connect(request.app.state.autocommit) as connection:
             yield connection
         return
-    async with begin(state.engine) as connection:
+    async with transaction_of(request) as connection:
         yield connection
-    state.waker.wake()
 
 
 ConnectionDep = Annotated[AsyncConnection, Depends(transaction, scope="function")]
@@ -50,6 +65,10 @@ ConnectionDep = Annotated[AsyncConnection, Depends(transaction, scope="function"
 
 async def statement(request: Request) -> AsyncIterator[AsyncConnection]:
     """A connection for a request that writes by one statement, which PostgreSQL commits before it answers."""
+    if "shared_transaction" in request.scope:
+        async with transaction_of(request) as connection:
+            yield connection
+        return
     async with connect(request.app.state.autocommit) as connection:
         yield connection
     request.app.state.waker.wake()

@@ -1,18 +1,23 @@
 """The kind of route that everything in this API is: identified, limited, and checked before its body is read."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from functools import cached_property
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI, params
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from planner_api import idempotency
 from planner_api.authentication import identify
+from planner_api.dependencies import logged_in, logged_in_in_person
 from planner_api.errors import Problem, handle, invalid, problems, too_large, unparsable
 from planner_api.limits import UNMATCHED, name_of
+from planner_api.tokens import ACCOUNT, Caller
 
 MAX_BODY = 1_000_000
 """Bytes that a body may have, unless the route says otherwise with `max_body`."""
@@ -28,6 +33,12 @@ def max_body(size: int) -> Callable[[EndpointT], EndpointT]:
         return endpoint
 
     return declare
+
+
+def shows_secret(endpoint: EndpointT) -> EndpointT:
+    """The endpoint's answer holds what is shown once: it is not kept, so `Idempotency-Key` means nothing there."""
+    endpoint.__dict__["shows_secret"] = True
+    return endpoint
 
 
 def find_nul(value: Any, pointer: str = "") -> str | None:
@@ -64,8 +75,33 @@ def _same_media_type(declared: str, sent: str) -> bool:
     return sent == declared
 
 
+def asked_for(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
+    """Everything that a handler depends on, directly or not."""
+    for one in dependant.dependencies:
+        yield one.call
+        yield from asked_for(one)
+
+
 class Route(APIRoute):
     """A route whose requests are identified, counted against its limit and checked for size and media type."""
+
+    @cached_property
+    def takes_key(self) -> bool:
+        """Whether it takes `Idempotency-Key`: POST and PATCH for those who are logged in."""
+        changes = not self.methods.isdisjoint({"POST", "PATCH"})
+        return changes and logged_in in asked_for(self.dependant) and not hasattr(self.endpoint, "shows_secret")
+
+    @cached_property
+    def scopes(self) -> frozenset[str]:
+        """What a caller must be allowed to get an answer that was kept: as much as for a new one."""
+        return frozenset({"write", ACCOUNT} if logged_in_in_person in asked_for(self.dependant) else {"write"})
+
+    def key_of(self, request: Request) -> str | None:
+        """The key of a request that is to be run once."""
+        caller: Caller | None = request.scope.get("caller")
+        if not self.takes_key or caller is None or not self.scopes <= caller.scopes:
+            return None
+        return idempotency.key_of(request)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -91,7 +127,12 @@ class Route(APIRoute):
                     raise Problem(
                         415, "unsupported-media-type", "Unsupported media type", f"The body must be {media_type}."
                     )
-            return await handle(JsonRequest(scope, request.receive))
+            json_request = JsonRequest(scope, request.receive)
+            if (key := self.key_of(request)) is not None:
+                return await idempotency.once(
+                    json_request, handle, scope["caller"], key, reads_body=self.body_field is not None
+                )
+            return await handle(json_request)
 
         return guarded
 

@@ -21,16 +21,16 @@ TOKEN = {"name": "script", "scopes": ["read"]}
 
 
 @contextmanager
-def at_commit(connection: Connection, statement: str) -> Iterator[None]:
-    """Have PostgreSQL run a statement in the commit of whoever adds a personal token."""
+def at_commit(connection: Connection, statement: str, table: str = "personal_tokens") -> Iterator[None]:
+    """Have PostgreSQL run a statement in the commit of whoever adds a row to the table."""
     connection.execute(
         text(f"""
             CREATE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statement}; RETURN NULL; END $$;
         """)
     )
     connection.execute(
-        text("""
-            CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON personal_tokens DEFERRABLE INITIALLY DEFERRED
+        text(f"""
+            CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION at_commit()
         """)
     )

@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from planner_api.calendars.importing import save
 from planner_api.calendars.reading import NoCalendarError, read
-from planner_api.database import begin, connect
-from planner_api.dependencies import CallerDep
+from planner_api.database import connect
+from planner_api.dependencies import CallerDep, transaction_of
 from planner_api.errors import Problem, problems, unauthorized
 from planner_api.events.dependencies import QuietAuthorDep
 from planner_api.events.people import Person, distinct
@@ -50,8 +50,7 @@ async def import_calendar(
     I become the organizer; the file's attendees take part, and so does who is named in `invite`. Of recurring events
     it is the first occurrence. What makes no sense is listed in `failed`, and the rest is taken.
     """
-    state = request.app.state
-    async with connect(state.autocommit) as connection:
+    async with connect(request.app.state.autocommit) as connection:
         wanted = select(accounts.c.time_zone).where(accounts.c.id == caller.account_id)
         time_zone = (await connection.execute(wanted)).scalar_one_or_none()
     if time_zone is None:
@@ -65,9 +64,8 @@ async def import_calendar(
     number = sum(len(entry.people) + len(invited) for entry in entries)
     if number > MAX_PARTICIPANTS:
         raise unfit(f"Its events would have {number:,} participants, more than the {MAX_PARTICIPANTS:,} taken at once.")
-    async with begin(state.engine) as connection:
+    async with transaction_of(request) as connection:
         created, updated, unchanged = await save(connection, entries, invited, author)
-    state.waker.wake()
     failed = [FailedEvent(uid=failure.uid, detail=failure.detail) for failure in failures]
     return ImportResult(created=created, updated=updated, unchanged=unchanged, failed=failed)
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, insert, select
 from planner_api.dependencies import AccountCallerDep, ConnectionDep
 from planner_api.errors import invalid, not_found, problems
 from planner_api.pagination import CursorQuery, LimitQuery, decode, encode
-from planner_api.routing import make_router
+from planner_api.routing import make_router, shows_secret
 from planner_api.schemas.accounts import NewPersonalToken, PersonalToken, PersonalTokens, TokenRequest
 from planner_api.tokens import PERSONAL_PREFIX, digest, new_secret
 
@@ -19,10 +19,11 @@ SHOWN = [personal_tokens.c[name] for name in PersonalToken.model_fields]
 
 
 @router.post("/me/tokens", status_code=201, responses=problems(400, 401, 403, 413, 415))
+@shows_secret
 async def create_token(
     body: TokenRequest, caller: AccountCallerDep, connection: ConnectionDep, response: Response
 ) -> NewPersonalToken:
-    """Make a token. It is shown in this answer and never again."""
+    """Make a token. It is shown in this answer and never again, so no `Idempotency-Key` repeats it."""
     token = new_secret(PERSONAL_PREFIX)
     statement = insert(personal_tokens).values(
         account_id=caller.account_id,
