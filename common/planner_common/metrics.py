@@ -22,6 +22,11 @@ streams = Gauge("planner_streams", "Live streams open now.", multiprocess_mode="
 
 dispatch_claims = Counter("planner_dispatcher_claims", "Changes claimed for dispatch.")
 dispatch_reclaims = Counter("planner_dispatcher_lease_expiries", "Changes whose lease ran out: dispatched once more.")
+dispatch_deliveries = Counter("planner_dispatcher_delivery_claims", "Deliveries claimed for dispatch.")
+dispatch_lost = Counter(
+    "planner_dispatcher_delivery_lease_expiries", "Deliveries whose lease ran out while they were being sent."
+)
+dispatch_held = Counter("planner_dispatcher_held", "Changes kept back by the brake.")
 dispatch_messages = Counter("planner_dispatcher_messages", "Messages handed to the broker.", ["queue"])
 dispatch_errors = Counter("planner_dispatcher_errors", "Rounds that failed, by what was away.", ["dependency"])
 
@@ -33,3 +38,19 @@ notification_lateness = Histogram(
     "From the commit of a change to its notifications being written.",
     buckets=LATENESS,
 )
+
+deliveries = Counter(
+    "planner_deliveries", "Deliveries that came to a state: sent, failed (will be tried again), dead, superseded.",
+    ["channel", "state"],
+)  # fmt: skip
+deliveries_put_off = Counter(
+    "planner_deliveries_put_off", "Deliveries that were made to wait, by why.", ["channel", "reason"]
+)
+delivery_attempts = Counter("planner_delivery_attempts", "Tries, by what came of them.", ["channel", "outcome"])
+delivery_seconds = Histogram(
+    "planner_delivery_attempt_duration_seconds", "Time a try took.", ["channel"], buckets=(*SECONDS, 25)
+)
+delivery_lateness = Histogram(
+    "planner_delivery_lateness_seconds", "From the commit of a change to the provider's yes.", ["channel"],
+    buckets=LATENESS,
+)  # fmt: skip

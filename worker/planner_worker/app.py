@@ -24,7 +24,12 @@ TASK_SECONDS = 60
 
 app = Celery(
     "planner",
-    include=["planner_worker.telemetry", "planner_worker.tasks.fan_out", "planner_worker.tasks.prune"],
+    include=[
+        "planner_worker.telemetry",
+        "planner_worker.tasks.deliver",
+        "planner_worker.tasks.fan_out",
+        "planner_worker.tasks.prune",
+    ],
 )
 
 

@@ -11,6 +11,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 import psycopg
@@ -21,44 +22,38 @@ from planner_common.logging import configure_logging, get_logger, in_short
 from planner_common.messages import QUEUE_OF, Channel, Queue, Task
 from planner_common.settings import HEARTBEAT_SECONDS, Settings, settings_or_exit
 from prometheus_client import start_http_server
-from psycopg.rows import class_row
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from planner_worker.app import SOCKET_SECONDS, app
+from planner_worker.due import Database, Handout, Source
+from planner_worker.due.changes import Changes
+from planner_worker.due.deliveries import Deliveries
 from planner_worker.heartbeat import beat
-from planner_worker.packing import Claim, pack
 
-CLAIM_LIMIT = 1_000
-"""Changes claimed at once."""
-LONG_QUEUE = 10
-"""Messages waiting in the broker from which on it is fed no more: what waits there too long is dispatched twice."""
 LONG_QUEUE_SECONDS = 0.05
-PRUNE_SECONDS = 600
+"""How soon a queue that is long is looked at again."""
+PRUNE_SECONDS = 600.0
 STOP_SECONDS = 10
 """How long it may take to stop when told to, even if something hangs."""
 
-# MATERIALIZED, so that it is evaluated once and the limit holds. The token must not overflow: it would stop everything.
-CLAIM = """
-    WITH due AS MATERIALIZED (
-        SELECT id FROM changes
-         WHERE fanned_out_at IS NULL AND (lease_until IS NULL OR lease_until < now())
-         ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-    )
-    UPDATE changes SET lease_until = now() + make_interval(secs => %(lease)s), claims = LEAST(claims + 1, 32767)
-      FROM due WHERE changes.id = due.id
-    RETURNING changes.id, audience_size, request_id, claims
-"""
-
-# Only while the lease is still ours; as if it had never been claimed.
-RELEASE = """
-    UPDATE changes SET lease_until = NULL, claims = changes.claims - 1
-      FROM unnest(%(ids)s::bigint[], %(claims)s::smallint[]) AS held(id, claims)
-     WHERE changes.id = held.id AND changes.claims = held.claims AND fanned_out_at IS NULL
-"""
-
 logger = get_logger("planner_worker.dispatcher")
+
+
+class Routine:
+    """What is to be done now and then. Two dispatchers ask for it twice, which does no harm."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.every = {Task.PRUNE: PRUNE_SECONDS, Task.AUDIT: settings.audit_seconds}
+        self._at = dict.fromkeys(self.every, 0.0)
+
+    def due(self) -> list[Task]:
+        """What it is time for."""
+        return [task for task, seconds in self.every.items() if seconds > 0 and time.monotonic() >= self._at[task]]
+
+    def asked(self, task: Task) -> None:
+        self._at[task] = time.monotonic() + self.every[task]
 
 
 class Dispatcher:
@@ -67,8 +62,9 @@ class Dispatcher:
         self.stopping = False
         self.away: dict[str, float] = {}  # dependency → since when
         self.failures = 0
-        self.prune_at = 0.0
-        self.database: psycopg.Connection[tuple[object, ...]] | None = None
+        self.sources: list[Source] = [Deliveries(settings), Changes(settings)]
+        self.routine = Routine(settings)
+        self.database: Database | None = None
         self.redis = Redis.from_url(
             settings.broker(),
             socket_timeout=SOCKET_SECONDS,
@@ -99,7 +95,7 @@ class Dispatcher:
         self.disconnect()
         self.redis.close()
 
-    def connect(self) -> psycopg.Connection[tuple[object, ...]]:
+    def connect(self) -> Database:
         """The connection, which listens. It need not wait for the disk: a lost lease is only a second message."""
         if self.database is None:
             options = {**timeouts(statement_seconds=10), "synchronous_commit": "off"}
@@ -119,55 +115,67 @@ class Dispatcher:
             self.database.close()
             self.database = None
 
-    def turn(self, database: psycopg.Connection[tuple[object, ...]]) -> float:
+    def turn(self, database: Database) -> float:
         """Dispatch once what is due. Returns how long to wait before the next turn, in seconds."""
-        waiting = self.redis.llen(Queue.FAN_OUT)
-        self.prune()
-        if waiting >= LONG_QUEUE:
-            return LONG_QUEUE_SECONDS
-        with database.cursor(row_factory=class_row(Claim)) as cursor:
-            claims = cursor.execute(CLAIM, {"limit": CLAIM_LIMIT, "lease": self.settings.lease_seconds}).fetchall()
-        metrics.dispatch_claims.inc(len(claims))
-        metrics.dispatch_reclaims.inc(sum(claim.claims > 1 for claim in claims))
-        unsent = {claim.id: claim for claim in claims}
-        try:
-            for message in pack(sorted(claims, key=lambda claim: claim.id)):
-                request_ids = sorted({claim.request_id for claim in message if claim.request_id})
-                self.send(Task.FAN_OUT, [claim.id for claim in message], request_ids=request_ids)
-                for claim in message:
-                    del unsent[claim.id]
-        except (RedisError, BrokerError):
-            held = {"ids": list(unsent), "claims": [claim.claims for claim in unsent.values()]}
-            database.execute(RELEASE, held)
-            raise
+        for task in self.routine.due():
+            self.send(task, QUEUE_OF[task], expires=self.routine.every[task])
+            self.routine.asked(task)
+        lengths = self.lengths()
+        pause = self.settings.dispatch_poll_seconds
+        for source in self.sources:
+            short = [queue for queue in source.queues if lengths[queue] < source.long_queue]
+            if len(short) < len(source.queues):
+                pause = min(pause, LONG_QUEUE_SECONDS)
+            if short:
+                handouts, more = source.claim(database, short)
+                self.hand_out(database, source, handouts)
+                if more:
+                    pause = 0
         self.back("redis")
-        return 0 if len(claims) == CLAIM_LIMIT else self.settings.dispatch_poll_seconds
+        return pause
 
-    def prune(self) -> None:
-        """Ask for a pruning now and then. Two dispatchers ask twice, which does no harm."""
-        if time.monotonic() >= self.prune_at:
-            self.send(Task.PRUNE, expires=PRUNE_SECONDS)
-            self.prune_at = time.monotonic() + PRUNE_SECONDS
+    def lengths(self) -> dict[Queue, int]:
+        """How many messages wait in which queue."""
+        queues = [queue for source in self.sources for queue in source.queues]
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for queue in queues:
+                pipeline.llen(queue)
+            return dict(zip(queues, pipeline.execute(), strict=True))
+
+    def hand_out(self, database: Database, source: Source, handouts: Sequence[Handout]) -> None:
+        """Hand messages to the broker; what it does not take is released."""
+        for number, handout in enumerate(handouts):
+            try:
+                self.send(handout.task, handout.queue, handout.argument, request_ids=handout.request_ids)
+            except (RedisError, BrokerError):
+                source.release(database, handouts[number:])
+                raise
 
     def send(
-        self, task: Task, *arguments: object, request_ids: list[str] | None = None, expires: float | None = None
+        self,
+        task: Task,
+        queue: Queue,
+        *arguments: object,
+        request_ids: list[str] | None = None,
+        expires: float | None = None,
     ) -> None:
         """Hand one message to the broker. Raises BrokerError or RedisError when it does not take it."""
         app.send_task(
             task.value,
             arguments,
+            queue=queue.value,
             headers={"request_ids": request_ids or []},
             expires=expires,
             # Not only configured: a task sent by name would subscribe to its result otherwise.
             ignore_result=True,
         )
-        metrics.dispatch_messages.labels(QUEUE_OF[task]).inc()
+        metrics.dispatch_messages.labels(queue).inc()
 
-    def woken(self, database: psycopg.Connection[tuple[object, ...]]) -> bool:
+    def woken(self, database: Database) -> bool:
         """Whether a NOTIFY has arrived; takes all there are."""
         return bool(list(database.notifies(timeout=0)))
 
-    def wait(self, seconds: float, database: psycopg.Connection[tuple[object, ...]] | None = None) -> None:
+    def wait(self, seconds: float, database: Database | None = None) -> None:
         """Sleep until something comes from PostgreSQL, a signal comes, or the time is over."""
         readable = [self.told_to_stop] if database is None else [self.told_to_stop, database.fileno()]
         select.select(readable, [], [], min(seconds, HEARTBEAT_SECONDS))

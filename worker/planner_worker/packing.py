@@ -16,6 +16,8 @@ class Claim:
     request_id: str | None
     claims: int
     """How often it was claimed, this time included. It is the lease's token: whoever claims next raises it."""
+    held: bool = False
+    """It reaches too many: it was kept back instead."""
 
 
 def pack(claims: Iterable[Claim]) -> Iterator[list[Claim]]:

@@ -3,7 +3,6 @@
 import base64
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +13,8 @@ from planner_common.changes import Kind
 from planner_common.messages import Channel, Queue, Task
 from planner_common.settings import Settings
 from planner_local.servers import Valkey
-from planner_worker.dispatcher import CLAIM, LONG_QUEUE, LONG_QUEUE_SECONDS, Dispatcher
+from planner_worker.dispatcher import LONG_QUEUE_SECONDS, Dispatcher, Routine
+from planner_worker.due.changes import CLAIM, Changes
 from redis import Redis
 from sqlalchemy import Engine, text
 from structlog.testing import capture_logs
@@ -37,7 +37,7 @@ def make(settings: Settings) -> Iterator[Callable[..., Dispatcher]]:
     made: list[Dispatcher] = []
 
     def make(**changed: Any) -> Dispatcher:
-        made.append(Dispatcher(settings.model_copy(update=changed)))
+        made.append(Dispatcher(settings.model_copy(update={"audit_seconds": 0, **changed})))
         return made[-1]
 
     yield make
@@ -144,10 +144,10 @@ def test_two_claims_share_nothing(domain: Domain, make: Callable[..., Dispatcher
     for _ in range(5):
         domain.event(ANN, BOB)
     with worker_engine.connect() as other:
-        first = {row.id for row in other.exec_driver_sql(CLAIM, {"limit": 3, "lease": 600})}
+        first = {row.id for row in other.exec_driver_sql(CLAIM, {"limit": 3, "lease": 600, "reach": 0})}
         dispatcher = make()
         with dispatcher.connect().cursor() as cursor:
-            second = {row[0] for row in cursor.execute(CLAIM, {"limit": 10, "lease": 600})}
+            second = {row[0] for row in cursor.execute(CLAIM, {"limit": 10, "lease": 600, "reach": 0})}
         other.commit()
     assert (len(first), len(second)) == (3, 3)
     assert not first & second
@@ -156,7 +156,7 @@ def test_two_claims_share_nothing(domain: Domain, make: Callable[..., Dispatcher
 def test_a_long_queue_is_fed_no_more(domain: Domain, make: Callable[..., Dispatcher], broker: Redis) -> None:
     domain.event(ANN, BOB)
     dispatcher = make()
-    broker.lpush(Queue.FAN_OUT, *["{}"] * LONG_QUEUE)
+    broker.lpush(Queue.FAN_OUT, *["{}"] * Changes.long_queue)
     assert dispatcher.turn(dispatcher.connect()) == LONG_QUEUE_SECONDS
     assert claimed(domain) == [(0, False)]
     broker.rpop(Queue.FAN_OUT)
@@ -186,7 +186,8 @@ def test_a_release_leaves_alone_what_another_has_claimed_since(
 ) -> None:
     domain.event(ANN, BOB)
     dispatcher, another = make(), make()
-    dispatcher.prune_at = another.prune_at = time.monotonic() + NEVER
+    for one in (dispatcher, another):
+        one.routine.asked(Task.PRUNE)
 
     def fail_late(*_message: Any, **_options: Any) -> None:
         """As a broker that hangs until the lease has run out."""
@@ -268,7 +269,7 @@ def test_pruning_is_asked_for_once_in_a_while(make: Callable[..., Dispatcher], b
     for _ in range(3):
         dispatcher.turn(dispatcher.connect())
     assert broker.llen(Queue.HOUSEKEEPING) == 1
-    dispatcher.prune_at = time.monotonic()
+    dispatcher.routine = Routine(dispatcher.settings)
     dispatcher.turn(dispatcher.connect())
     assert broker.llen(Queue.HOUSEKEEPING) == 2
 

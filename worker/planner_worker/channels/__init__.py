@@ -1,6 +1,7 @@
-"""Channels: the ways out of Planner. Each is one module with one class of the protocol below, and a line in `make`.
+"""Channels: the ways out of Planner. Each is one module with one class of the protocol below.
 
-A new one takes four files: its module, its tests, its type in `planner_common.deliveries` and its schema in the API.
+A new one takes four files: its module, with a line in `all`; its tests; its type in `planner_common.deliveries`; and
+its schema in the API.
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,36 @@
+"""What is due, and how it is claimed: a module for each kind of work that the dispatcher hands to the workers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import psycopg
+from planner_common.messages import Queue, Task
+
+Database = psycopg.Connection[tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Handout:
+    """A message for the broker, with what it hands out."""
+
+    task: Task
+    queue: Queue
+    argument: list[Any]
+    request_ids: list[str]
+    held: Sequence[tuple[Any, int]]
+    """Ids with their claims, to release them should the broker not take it."""
+
+
+class Source(Protocol):
+    """One kind of work."""
+
+    queues: Sequence[Queue]
+    long_queue: int
+    """Messages waiting in a queue from which on it is fed no more: what waits there too long is dispatched twice."""
+
+    def claim(self, database: Database, queues: Sequence[Queue]) -> tuple[list[Handout], bool]:
+        """Claim what is due for these queues, in messages, and say whether there may be more."""
+
+    def release(self, database: Database, handouts: Sequence[Handout]) -> None:
+        """Let go of what was claimed and not handed out, as if it had never been claimed."""
