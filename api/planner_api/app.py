@@ -17,13 +17,27 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
-from planner_api import errors
+from planner_api import description, errors
 from planner_api.database import DatabaseAwayError, make_engine
 from planner_api.limits import RateLimits
 from planner_api.middleware import Requests
 from planner_api.passwords import Passwords
 from planner_api.redis import Cache, Guard, make_client
-from planner_api.routes import accounts, events, health, history, imports, notifications, participants, personal_tokens
+from planner_api.routes import (
+    accounts,
+    channels,
+    events,
+    health,
+    history,
+    imports,
+    mutes,
+    notifications,
+    participants,
+    personal_tokens,
+    preferences,
+    unsubscribing,
+    verification,
+)
 from planner_api.routing import Route, handle_http_error, make_router
 from planner_api.stream import Streams
 from planner_api.tokens import AccessTokens
@@ -40,27 +54,31 @@ ROUTERS: list[APIRouter] = [
     participants.router,
     notifications.router,
     personal_tokens.router,
+    preferences.router,
+    mutes.router,
+    channels.router,
+    verification.router,
 ]
 
-description = make_router("description", include_in_schema=False)
+documents = make_router("description", include_in_schema=False)
 
 
-@description.get("/openapi.json")
+@documents.get("/openapi.json")
 async def openapi(request: Request) -> JSONResponse:
     return JSONResponse(request.app.openapi())
 
 
-@description.get("/docs")
+@documents.get("/docs")
 async def docs() -> HTMLResponse:
     return get_swagger_ui_html(openapi_url="/openapi.json", title="Planner")
 
 
 class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """The description of the API, with the one schema that no model makes."""
-        document = super().openapi()
-        document["components"]["schemas"]["Problem"] = errors.SCHEMA
-        return document
+        """The description of the API."""
+        if self.openapi_schema is None:
+            description.complete(self, super().openapi())
+        return super().openapi()
 
 
 def templates(app: FastAPI) -> dict[int, str]:
@@ -122,8 +140,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.schema_head = schema.head()
     for router in ROUTERS:
         app.include_router(router, prefix=BASE)
+    app.include_router(unsubscribing.router)
     app.include_router(health.router)
-    app.include_router(description)
+    app.include_router(documents)
     app.add_exception_handler(HTTPException, handle_http_error)
     for kind in (RequestValidationError, DBAPIError, DatabaseAwayError):
         app.add_exception_handler(kind, errors.handle)

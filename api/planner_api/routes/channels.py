@@ -16,7 +16,7 @@ from planner_api.errors import problems
 from planner_api.events.dependencies import LOCATION
 from planner_api.limits import default_rate, limiter
 from planner_api.pagination import CursorQuery, LimitQuery, decode, encode
-from planner_api.routing import make_router
+from planner_api.routing import make_router, shows_secret
 from planner_api.schemas.channels import (
     ChannelChanges,
     ChannelDeliveries,
@@ -43,6 +43,7 @@ NEWEST = UUID(int=2**128 - 1)
 )
 @limiter.limit(default_rate)
 @limiter.limit(NEW_PER_HOUR)
+@shows_secret
 async def create_channel(
     body: ChannelIn,
     caller: AccountCallerDep,
@@ -53,7 +54,8 @@ async def create_channel(
 ) -> NewChannel:
     """Add a channel. A code is sent there; nothing else is until `verify` has been told it.
 
-    The address is kept sealed and is not shown again, nor is the secret of a webhook (Standard Webhooks).
+    The address is kept sealed and is not shown again, nor is the secret of a webhook (Standard Webhooks), so no
+    `Idempotency-Key` repeats this answer.
     """
     address = addresses.of_body(body, settings)
     await kinds.lock(connection, caller.person_id)
@@ -131,6 +133,7 @@ async def delete_channel(channel_id: UUID, caller: AccountCallerDep, connection:
 
 
 @router.post("/me/channels/{channel_id}/secret", responses=problems(401, 403, 404, 409))
+@shows_secret
 async def rotate_secret(
     channel_id: UUID, caller: AccountCallerDep, connection: ConnectionDep, sealer: SealerDep
 ) -> Secret:

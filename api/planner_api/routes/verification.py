@@ -54,7 +54,7 @@ async def verify(
     if row["verified_at"] is not None:
         return reading.shown(row, sealer)
     address = sealer.open(row["address"])
-    expired = await connection.scalar(select(func.now() >= row["code_expires_at"]))
+    expired = row["code_expires_at"] <= await connection.scalar(select(func.now()))
     if expired or row["code_tries"] >= TRIES_PER_CODE:
         why = "is older than half an hour" if expired else f"was guessed at {TRIES_PER_CODE} times"
         raise conflict("code-expired", "The code is void", f"The code {why}: have a new one sent (POST …/code).")

@@ -1,0 +1,155 @@
+"""People with accounts made by SQL, their channels, and what the tables say of them."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from planner_common.people import person_id
+from planner_common.sealing import Sealer, Unsubscription
+from sqlalchemy import Connection, text
+
+DEFAULTS = ["invitation", "update", "reschedule", "cancellation", "restoration", "removal", "reminder"]
+SECRET_PATH = "services-T0-B0-s3cr3t"
+ADDRESSES: dict[str, dict[str, str]] = {
+    "email": {"email": "ann.private@elsewhere.example"},
+    "webhook": {"url": f"https://hooks.example.com/{SECRET_PATH}?key=s3cr3t-key"},
+    "apprise": {"url": "tgram://s3cr3t-bot-token/s3cr3t-chat"},
+}
+
+ACCOUNT = text("""
+    INSERT INTO accounts (person_id, email, name, time_zone, locale, password_hash)
+    VALUES (:person, :email, :name, 'Europe/Berlin', :locale, '') RETURNING id
+""")
+EVENT = text("""
+    WITH event AS (
+        INSERT INTO events (uid, organizer_id, title, all_day, start_wall, end_wall, starts_at, ends_at)
+        VALUES (uuidv7()::text, :organizer, :title, true, '2031-05-01', '2031-05-02', '2031-05-01', '2031-05-02')
+        RETURNING id
+    )
+    INSERT INTO participants (event_id, person_id, email, since_change)
+    SELECT event.id, person_id, 'x@example.org', 1 FROM event, unnest(CAST(:people AS uuid[])) AS person_id
+    RETURNING event_id
+""")
+
+
+class Someone:
+    """Somebody with an account, logged in: `await ann.get("/me/channels")`."""
+
+    def __init__(self, app: FastAPI, client: httpx.AsyncClient, connection: Connection, name: str, locale: str) -> None:
+        self.client = client
+        self.email = f"{name.lower()}@example.org"
+        self.person_id = person_id(self.email)
+        values = {"person": self.person_id, "email": self.email, "name": name, "locale": locale}
+        self.account_id: UUID = connection.execute(ACCOUNT, values).scalar_one()
+        token = app.state.access_tokens.issue(self.account_id, self.person_id)
+        self.headers = {"Authorization": f"Bearer {token}"}
+
+    async def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        return await self.client.request(method, f"/api/v1{path}", headers=self.headers, **arguments)
+
+    async def get(self, path: str, **arguments: Any) -> httpx.Response:
+        return await self.request("GET", path, **arguments)
+
+    async def post(self, path: str, **arguments: Any) -> httpx.Response:
+        return await self.request("POST", path, **arguments)
+
+    async def put(self, path: str, **arguments: Any) -> httpx.Response:
+        return await self.request("PUT", path, **arguments)
+
+    async def patch(self, path: str, **arguments: Any) -> httpx.Response:
+        return await self.request("PATCH", path, **arguments)
+
+    async def delete(self, path: str, **arguments: Any) -> httpx.Response:
+        return await self.request("DELETE", path, **arguments)
+
+
+Join = Callable[..., Someone]
+
+
+@pytest.fixture
+def join(app: FastAPI, client: httpx.AsyncClient, connection: Connection) -> Join:
+    """`ann = join("Ann")`: a new account, ann@example.org, logged in."""
+    return lambda name, locale="en": Someone(app, client, connection, name, locale)
+
+
+@pytest.fixture
+def ann(join: Join) -> Someone:
+    return join("Ann")
+
+
+@pytest.fixture
+def bob(join: Join) -> Someone:
+    return join("Bob")
+
+
+class Kept:
+    """What the tables hold, opened where it is sealed."""
+
+    def __init__(self, connection: Connection, sealer: Sealer) -> None:
+        self.connection = connection
+        self.sealer = sealer
+
+    def rows(self, sql: str, **values: Any) -> list[Any]:
+        return list(self.connection.execute(text(sql), values))
+
+    def channel(self, channel: str) -> Any:
+        return self.rows("SELECT * FROM channels WHERE id = :id", id=UUID(channel))[0]
+
+    def address(self, channel: str) -> dict[str, Any]:
+        return self.sealer.open(self.channel(channel).address)
+
+    def deliveries(self, channel: str) -> list[Any]:
+        return self.rows("SELECT * FROM deliveries WHERE channel_id = :id ORDER BY id", id=UUID(channel))
+
+    def routes(self, channel: UUID | str) -> list[Any]:
+        """The routes of a channel in their order."""
+        return self.rows("SELECT * FROM routes WHERE channel_id = :id ORDER BY since", id=UUID(str(channel)))
+
+    def kinds(self, channel: UUID | str) -> list[str] | None:
+        """What goes there now, as far as there is a route."""
+        open_routes = [route.kinds for route in self.routes(channel) if route.until is None]
+        assert len(open_routes) <= 1
+        kinds: list[str] | None = open_routes[0] if open_routes else None
+        return kinds
+
+    def mutes(self, person: UUID) -> list[Any]:
+        return self.rows("SELECT * FROM mutes WHERE person_id = :id ORDER BY since", id=person)
+
+    def event(self, organizer: Someone, *people: UUID, title: str = "Dinner") -> UUID:
+        values = {"organizer": organizer.account_id, "people": list(people), "title": title}
+        event: UUID = self.connection.execute(EVENT, values).scalars().first()  # type: ignore[assignment]
+        return event
+
+    def token(self, person: UUID, event: UUID, channel: UUID | None = None) -> str:
+        """What ends the link of a mail."""
+        return Unsubscription(person, channel or person, event).token(self.sealer)
+
+
+@pytest.fixture
+def kept(connection: Connection, app: FastAPI) -> Kept:
+    return Kept(connection, app.state.sealer)
+
+
+Make = Callable[..., Awaitable[dict[str, Any]]]
+
+
+@pytest.fixture
+def make(ann: Someone, kept: Kept) -> Make:
+    """`channel = await make("webhook")`: a verified channel of Ann's, or not verified yet."""
+
+    async def make(kind: str, who: Someone = ann, *, verified: bool = True, **fields: Any) -> dict[str, Any]:
+        body = {"type": kind, "name": f"My {kind}"} | ADDRESSES[kind] | fields
+        made = await who.post("/me/channels", json=body)
+        assert made.status_code == 201, made.text
+        channel: dict[str, Any] = made.json()
+        if verified:
+            code = {"code": kept.address(channel["id"])["code"]}
+            answer = await who.post(f"/me/channels/{channel['id']}/verify", json=code)
+            assert answer.status_code == 200, answer.text
+            channel |= answer.json()
+        return channel
+
+    return make
