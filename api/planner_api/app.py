@@ -25,8 +25,12 @@ from planner_api.passwords import Passwords
 from planner_api.redis import Cache, Guard, make_client
 from planner_api.routes import (
     accounts,
+    admin_deliveries,
+    admin_held,
     channels,
+    deliveries,
     events,
+    explanations,
     health,
     history,
     imports,
@@ -53,11 +57,15 @@ ROUTERS: list[APIRouter] = [
     imports.router,
     participants.router,
     notifications.router,
+    explanations.router,
+    deliveries.router,
     personal_tokens.router,
     preferences.router,
     mutes.router,
     channels.router,
     verification.router,
+    admin_deliveries.router,
+    admin_held.router,
 ]
 
 documents = make_router("description", include_in_schema=False)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
+from planner_common.admins import IS_ADMIN
 from planner_common.sealing import Sealer
 from planner_common.settings import Settings
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,6 +18,7 @@ from planner_api.tokens import ACCOUNT, Caller
 
 __all__ = [
     "AccountCallerDep",
+    "AdminDep",
     "CacheDep",
     "Caller",
     "CallerDep",
@@ -129,3 +131,15 @@ async def logged_in_in_person(caller: CallerDep) -> Caller:
 
 
 AccountCallerDep = Annotated[Caller, Depends(logged_in_in_person)]
+
+
+async def admin_in_person(caller: CallerDep, connection: ConnectionDep) -> Caller:
+    """The caller, an admin by a login of their own. PostgreSQL is asked each time: a dismissal counts at once."""
+    if ACCOUNT not in caller.scopes:
+        raise forbidden("A personal token may not do an admin's work: log in with the password.")
+    if not await connection.scalar(IS_ADMIN, {"account": caller.account_id}):
+        raise forbidden("Only admins may do this.")
+    return caller
+
+
+AdminDep = Annotated[Caller, Depends(admin_in_person)]

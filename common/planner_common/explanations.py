@@ -163,6 +163,7 @@ NOTES: dict[str, dict[str, str]] = {
         "by": "See revision {revision}.",
         "approved": "It reached so many people that an administrator had to approve it first.",
         "held": "It reaches so many people that an administrator has to approve it first; nobody was told yet.",
+        "rejected": "It would have reached so many people that an administrator had to approve it, and did not.",
         "own_choice": "It is in Planner, but on no channel, by their own choice.",
         "own_choice_waits": "It waits until this person wants to be told, by their own choice.",
         "own_choice_unsent": "It was not sent, by their own choice.",
@@ -175,6 +176,7 @@ NOTES: dict[str, dict[str, str]] = {
         "approved": "Об этом сообщается очень многим, поэтому сначала требовалось одобрение администратора.",
         "held": "Об этом сообщается очень многим, поэтому сначала требуется одобрение администратора; пока никому не "
         "сообщено.",
+        "rejected": "Об этом сообщили бы очень многим, поэтому требовалось одобрение администратора; его не было.",
         "own_choice": "Уведомление есть в Planner, но ни на одном канале: так решил получатель.",
         "own_choice_waits": "Сообщение ждёт времени, которое выбрал получатель.",
         "own_choice_unsent": "Сообщение не отправлено: так решил получатель.",

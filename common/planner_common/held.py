@@ -23,6 +23,7 @@ class Decision(StrEnum):
 
 # Of `c`, changes.
 HELD = "c.held_at IS NOT NULL AND c.fanned_out_at IS NULL"
+REJECTED = "c.decided_by IS NOT NULL AND NOT c.notify"
 DECISION = f"""
     CASE WHEN c.decided_by IS NULL THEN NULL
          WHEN c.notify THEN '{Decision.APPROVED}' ELSE '{Decision.REJECTED}' END
@@ -30,7 +31,7 @@ DECISION = f"""
 
 LIST = text(f"""
     SELECT c.id, c.revision, {TOLD_AS} AS kind, c.at, c.held_at, c.audience_size AS people,
-           e.id AS event_id, e.title, c.actor AS actor_id, actor.name AS actor_name, actor.email AS actor_email
+           e.id AS event_id, e.title, actor.id AS account_id, actor.name AS actor_name, actor.email AS actor_email
       FROM changes c JOIN events e ON e.id = c.event_id LEFT JOIN accounts actor ON actor.person_id = c.actor
      WHERE {HELD} AND (c.held_at, c.id) > (COALESCE(CAST(:since AS timestamptz), '-infinity'), CAST(:after AS bigint))
      ORDER BY c.held_at, c.id LIMIT :limit
@@ -41,7 +42,7 @@ DECIDE = text(f"""
     WITH c AS MATERIALIZED (SELECT * FROM changes c WHERE c.id = :id FOR UPDATE),
     decided AS (
         UPDATE changes SET held_at = NULL, lease_until = NULL, notify = changes.notify AND :approved,
-               decided_by = COALESCE(CAST(:actor AS uuid), '{OPERATOR}')
+               decided_by = COALESCE(CAST(:actor AS uuid), '{OPERATOR}'), decided_at = clock_timestamp()
           FROM c WHERE changes.id = c.id AND {HELD}
         RETURNING changes.id
     ), noted AS (

@@ -85,15 +85,15 @@ SHOWN = f"""
       ) gone ON true
       LEFT JOIN LATERAL (
           SELECT a.outcome, a.status, a.detail FROM delivery_attempts a
-           WHERE a.delivery_id = COALESCE(d.message_id, d.id) ORDER BY a.number DESC LIMIT 1
+           WHERE a.delivery_id IN (d.id, d.message_id) ORDER BY a.started_at DESC LIMIT 1
       ) last ON true
 """
 ONE = text(f"WITH d AS (SELECT * FROM deliveries WHERE id = :id) {SHOWN}")
-# The tries of a digest are those of the message, which has the id of its first delivery.
+# A digest's tries are kept with the first of its deliveries, which gave the message its id.
 ATTEMPTS = text("""
-    SELECT a.number, a.started_at, a.milliseconds, a.outcome, a.status, a.detail
-      FROM deliveries d JOIN delivery_attempts a ON a.delivery_id = COALESCE(d.message_id, d.id)
-     WHERE d.id = :id ORDER BY a.number
+    SELECT a.number, a.started_at, a.finished_at, a.outcome, a.status, a.milliseconds AS duration_ms, a.detail
+      FROM deliveries d JOIN delivery_attempts a ON a.delivery_id IN (d.id, d.message_id)
+     WHERE d.id = :id ORDER BY a.started_at, a.number
 """)
 STATE = text("SELECT state FROM deliveries WHERE id = :id")
 

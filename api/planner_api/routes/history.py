@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from planner_common.held import DECISION, HELD
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -16,9 +17,11 @@ from planner_api.schemas.history import ChangeOut, History
 
 router = make_router("events")
 
-# What others answered, and who was taken out, is between them and the organizer.
-HISTORY = text("""
-    SELECT c.revision, c.kind, c.at, c.diff, actor.id AS actor_id, actor.name, actor.email
+# What others answered, and who was taken out, is between them and the organizer. So is what the brake keeps back.
+HISTORY = text(f"""
+    SELECT c.revision, c.kind, c.at, c.diff, actor.id AS actor_id, actor.name, actor.email,
+           CASE WHEN :organizes AND {HELD} THEN c.held_at END AS held_at,
+           CASE WHEN :organizes THEN {DECISION} END AS decision
       FROM changes c LEFT JOIN accounts actor ON actor.person_id = c.actor
      WHERE c.event_id = :event AND c.revision > CAST(:after AS bigint)
        AND (:organizes OR c.actor = :person OR c.kind NOT IN ('response', 'removal'))
@@ -44,6 +47,8 @@ async def show_history(
                 actor=Organizer(id=row.actor_id, name=row.name, email=row.email) if row.actor_id else None,
                 at=row.at,
                 diff=row.diff,
+                held_at=row.held_at,
+                decision=row.decision,
             )
             for row in rows[:limit]
         ],

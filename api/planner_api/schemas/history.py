@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from planner_common.held import Decision
 from pydantic import Field
 
 from planner_api.schemas.common import Instant, Out
@@ -26,6 +27,10 @@ class ChangeOut(Out):
     diff: dict[str, Any] = Field(
         description="`{field: [old, new]}`; `{participants: {added: n}}` or `{removed: […]}` where people came or went."
     )
+    held_at: Instant | None = Field(
+        description="For the organizer: since when an admin has to approve it before anybody is told."
+    )
+    decision: Decision | None = Field(description="For the organizer: an admin's, if the change was held.")
 
 
 class History(Out):

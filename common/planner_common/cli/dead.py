@@ -131,7 +131,7 @@ ANSWER = ("outcome", "status", "detail")
 
 
 def took(attempt: dict[str, Any]) -> str | None:
-    return None if attempt["milliseconds"] is None else f"{attempt['milliseconds']} ms"
+    return None if attempt["duration_ms"] is None else f"{attempt['duration_ms']} ms"
 
 
 @dead.command("replay")
