@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 import idna
 
 from planner_common.networks import HIGHEST_PORT, Limits, Networks, is_public
+from planner_common.services import SERVICES
 from planner_common.settings import Settings
 
 URL_LIMIT = 2_000
@@ -75,17 +76,16 @@ def _check_address(host: str, allowed: Networks) -> None:
         raise ValueError(f"{host} is not a public address.")
 
 
-SERVICE = re.compile(r"([a-z][a-z0-9+.-]*)://.+", re.IGNORECASE | re.DOTALL)
-NO_SERVICES = frozenset({"http", "https", "file", "mailto", "mailtos", "syslog", "dbus", "gnome", "windows", "macosx"})
+SERVICE = re.compile(r"([a-z][a-z0-9+.-]*)://.+", re.IGNORECASE)
 
 
 def check_apprise_url(url: str) -> None:
-    """Raises ValueError unless this has the shape of an Apprise URL. Whether it works, the code that is sent shows."""
+    """Raises ValueError unless this looks like an Apprise URL. Whether it works, the code that is sent to it shows."""
     if len(url) > URL_LIMIT:
         raise ValueError(f"The URL is longer than {URL_LIMIT} characters.")
     if not url.isprintable() or " " in url:
         raise ValueError("The URL contains spaces or characters that cannot be printed: write them as %20 and so on.")
     if (match := SERVICE.fullmatch(url)) is None:
-        raise ValueError("This is not an Apprise URL: it must look like tgram://… or ntfy://….")
-    if match[1].lower() in NO_SERVICES:
-        raise ValueError(f"Planner does not send by {match[1].lower()}://.")
+        raise ValueError("This is not an Apprise URL: it must look like tgram://… or ntfys://….")
+    if (service := match[1].lower()) not in SERVICES:
+        raise ValueError(f"Planner does not send by {service}://.")

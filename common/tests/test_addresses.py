@@ -158,7 +158,18 @@ def test_an_apprise_url_is_taken_by_its_shape(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["tgram", "tgram://", "://x", "http://example.org/config", "FILE:///etc/passwd", "syslog://x", "json://a b"]
+    "url",
+    [
+        "tgram",
+        "tgram://",
+        "://x",
+        "http://example.org/config",
+        "FILE:///etc/passwd",
+        "syslog://x",
+        "mailto://ann:pw@example.org",
+        "mqtt://x",
+        "json://a b",
+    ],
 )
 def test_what_is_no_apprise_url_is_not(url: str) -> None:
     with pytest.raises(ValueError):
