@@ -3,17 +3,17 @@
 Texts exist in English and Russian. Who reads another language gets English, with English dates: a sentence in two
 languages helps nobody. The Russian texts avoid verbs whose form depends on whether a person is a man or a woman.
 """
-# ruff: noqa: RUF001  # texts in Russian
+# ruff: noqa: RUF001, RUF002  # texts in Russian; dashes between times
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_time
+from babel.dates import format_date, format_time, get_timezone_name
 from babel.lists import format_list
 
 DEFAULT_LANGUAGE = "en"
@@ -117,6 +117,27 @@ def when(time: date | datetime, reader: Reader) -> str:
         return format_date(time, "full", locale)
     local = time.astimezone(_zone(reader.time_zone))
     return f"{format_date(local, 'full', locale)}, {format_time(local, 'short', locale=locale)}"
+
+
+@lru_cache(maxsize=4096)
+def period(start: date | datetime, end: date | datetime, *, reader: Reader) -> str:
+    """From when to when, with the zone: `… 9:00 AM – 10:00 AM (Central European Summer Time)`.
+
+    For whole days, whose `end` is the day after the last, the first and the last.
+    """
+    if not isinstance(end, datetime):
+        last = end - timedelta(days=1)
+        return when(start, reader) if last <= start else f"{when(start, reader)} – {when(last, reader)}"
+    if not isinstance(start, datetime):
+        raise TypeError("a period is of two dates or of two times")
+    locale, zone = locale_of(reader.locale), _zone(reader.time_zone)
+    first, last_moment = start.astimezone(zone), end.astimezone(zone)
+    if first.date() == last_moment.date():
+        until = format_time(last_moment, "short", locale=locale)
+    else:
+        until = when(end, reader)
+    name = get_timezone_name(first, width="long", locale=locale)
+    return f"{when(start, reader)} – {until} ({name})"
 
 
 def summary(
