@@ -92,7 +92,7 @@ GIVE_BACK = _statement(f"""
          WHERE d.id = held.id AND d.claims = held.claims AND NOT d.sending AND d.finished_at IS NULL
         RETURNING 1
     )
-    SELECT pg_notify('{Channel.CHANGES}', '') WHERE EXISTS (SELECT FROM given)
+    SELECT count(*), CASE WHEN count(*) > 0 THEN pg_notify('{Channel.CHANGES}', '') END FROM given
 """)
 
 SUPERSEDE = _statement(f"""
@@ -215,9 +215,10 @@ def give_up(connection: Connection, deliveries: Sequence[Facts]) -> None:
     _dissolve(connection, deliveries)
 
 
-def give_back(connection: Connection, deliveries: Sequence[Facts]) -> None:
-    """Let the dispatcher hand them out again at once."""
-    connection.execute(GIVE_BACK, _held(deliveries))
+def give_back(connection: Connection, deliveries: Sequence[Facts]) -> int:
+    """Let the dispatcher hand them out again at once. Returns how many were still ours to give."""
+    number: int = connection.execute(GIVE_BACK, _held(deliveries)).scalar_one()
+    return number
 
 
 def take(connection: Connection, deliveries: Sequence[Facts], lease: float) -> set[UUID]:

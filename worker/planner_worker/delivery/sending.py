@@ -200,8 +200,8 @@ class Batch:
 
     async def give_back(self, deliveries: Sequence[Facts]) -> None:
         """Have the dispatcher hand them out again at once, to be looked at anew."""
-        await self.database.insist(partial(claims.give_back, deliveries=deliveries))
-        self.counts["given_back"] += len(deliveries)
+        given = await self.database.insist(partial(claims.give_back, deliveries=deliveries))
+        self.counts["given_back"] += given or 0
 
     async def stride(self) -> None:
         """Take and send chunk after chunk, as large as goes quickly. Raises nothing: others are amid sending."""
