@@ -9,14 +9,29 @@ from typing import Any
 
 from billiard.process import current_process
 from planner_common import multiprocess
-from planner_common.settings import settings_or_exit
+from planner_common.sealing import Sealer
+from planner_common.settings import Settings, settings_or_exit
+
+from planner_worker.mail.server import Server
 
 STOP_SECONDS = 12
 """How long running tasks may go on after SIGTERM. Then they are cut off, which only costs their lease."""
 
 
+def check(settings: Settings) -> None:
+    """End the process here, with the status of a wrong setting, rather than with the first delivery."""
+    try:
+        Sealer(settings.encryption_keys)
+        if settings.smtp_url is not None:
+            Server.of(settings.smtp_url.get_secret_value())
+    except ValueError as error:
+        sys.stderr.write(f"setting {error}\n")
+        sys.exit(78)  # as settings_or_exit does
+
+
 def main() -> None:
     settings = settings_or_exit()
+    check(settings)
     # A child that takes a dead one's place goes on counting in its files, so that they don't grow in number.
     multiprocess.prepare(identify=lambda: f"place{getattr(current_process(), 'index', '-main')}")
 

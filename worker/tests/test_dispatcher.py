@@ -294,3 +294,74 @@ def test_sending_subscribes_to_no_result(domain: Domain, make: Callable[..., Dis
     commands = broker.info("commandstats")
     assert "cmdstat_lpush" in commands
     assert "cmdstat_subscribe" not in commands
+
+
+# ---- the brake
+
+
+def state(domain: Domain) -> list[bool]:
+    """Which changes are held, in their order."""
+    rows = domain.connection.execute(text("SELECT held_at IS NOT NULL AS held FROM changes ORDER BY id"))
+    return [row.held for row in rows]
+
+
+def test_what_reaches_too_many_in_an_hour_is_held(
+    domain: Domain, make: Callable[..., Dispatcher], broker: Redis
+) -> None:
+    event, other = domain.event(ANN), domain.event(BOB)
+    domain.connection.execute(text("UPDATE changes SET fanned_out_at = now()"))
+    first = domain.change(event, Kind.UPDATE, actor=ANN, audience_size=60)
+    domain.change(event, Kind.UPDATE, actor=ANN, audience_size=60)
+    quiet = domain.change(event, Kind.UPDATE, actor=ANN, audience_size=500, notify=False)
+    domain.connection.execute(text("UPDATE changes SET fanned_out_at = NULL WHERE id = :id"), {"id": quiet})
+    another_s = domain.change(other, Kind.UPDATE, actor=BOB, audience_size=100)
+    dispatcher = make(reach_per_hour=100)
+    dispatcher.turn(dispatcher.connect())
+    assert state(domain)[2:] == [False, True, False, False]
+    assert messages(broker) == [([first, quiet, another_s], [])]
+    small = domain.change(event, Kind.UPDATE, actor=ANN, audience_size=40)
+    domain.change(event, Kind.UPDATE, actor=ANN, audience_size=1)
+    dispatcher.turn(dispatcher.connect())
+    assert state(domain)[6:] == [False, True]  # 60 and 40 are 100
+    assert messages(broker)[1] == ([small], [])
+
+
+def test_what_an_admin_lets_go_is_told_and_not_weighed_again(
+    domain: Domain, make: Callable[..., Dispatcher], broker: Redis
+) -> None:
+    event = domain.event(ANN)
+    change = domain.change(event, Kind.UPDATE, actor=ANN, audience_size=1000)
+    dispatcher = make(reach_per_hour=100)
+    dispatcher.turn(dispatcher.connect())
+    assert state(domain) == [False, True]
+    domain.connection.execute(text("UPDATE changes SET held_at = NULL WHERE id = :id"), {"id": change})
+    dispatcher.turn(dispatcher.connect())
+    assert messages(broker)[-1] == ([change], [])
+    assert domain.connection.scalar(text("SELECT sum(people) FROM reach")) == 1
+
+
+def test_an_outage_of_the_broker_does_not_weigh_twice(
+    domain: Domain, make: Callable[..., Dispatcher], broker: Redis
+) -> None:
+    domain.event(ANN, BOB)
+    domain.connection.execute(text("UPDATE changes SET audience_size = 60"))
+    dispatcher = make(reach_per_hour=100, dispatch_poll_seconds=0.01)
+    dispatcher.turn(dispatcher.connect())  # asks for the pruning
+    domain.connection.execute(text("UPDATE changes SET lease_until = NULL, claims = 0, counted = false"))
+    domain.connection.execute(text("DELETE FROM reach"))
+    broker.config_set("maxmemory", "1")
+    try:
+        with running(dispatcher):
+            until(lambda: dispatcher.failures >= 3, "three failures")
+    finally:
+        broker.config_set("maxmemory", "256mb")
+    assert domain.connection.scalar(text("SELECT people FROM reach")) == 60
+    assert state(domain) == [False]
+
+
+def test_without_a_limit_nothing_is_held(domain: Domain, make: Callable[..., Dispatcher]) -> None:
+    event = domain.event(ANN)
+    domain.change(event, Kind.UPDATE, actor=ANN, audience_size=10**6)
+    dispatcher = make(reach_per_hour=0)
+    dispatcher.turn(dispatcher.connect())
+    assert state(domain) == [False, False]

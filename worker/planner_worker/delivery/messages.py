@@ -33,6 +33,10 @@ def message(first: Facts, others: Sequence[Facts], address: Mapping[str, Any]) -
     )
 
 
+NOT_TOLD = {"participants", "removed"}
+"""Who else was added or taken out is not the reader's business."""
+
+
 def item(facts: Facts) -> Item:
     """What a delivery tells. Its change and event are there: it is no code and no test."""
     known = cast(Any, facts)
@@ -42,7 +46,7 @@ def item(facts: Facts) -> Item:
         kind=known.kind,
         revision=known.revision,
         actor=known.actor_name,
-        diff=known.diff,
+        diff={field: values for field, values in known.diff.items() if field not in NOT_TOLD},
         event_id=known.event_id,
         event_revision=known.event_revision,
         uid=known.uid,

@@ -9,6 +9,7 @@ from planner_common.settings import get_settings
 from sqlalchemy.exc import OperationalError
 
 from planner_worker.app import app
+from planner_worker.channels.all import make_channels
 from planner_worker.database import engine
 from planner_worker.delivery.sending import Sender
 
@@ -22,8 +23,6 @@ def loop() -> asyncio.AbstractEventLoop:
 @lru_cache(maxsize=1)
 def sender() -> Sender:
     """Made in the loop, after the fork."""
-    from planner_worker.channels.all import make_channels  # noqa: PLC0415
-
     settings = get_settings()
     return Sender(settings, engine, make_channels(settings))
 
