@@ -1,12 +1,15 @@
 """People with accounts made by SQL, their channels, and what the tables say of them."""
 
+import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from planner_api import limits
 from planner_common.people import person_id
 from planner_common.sealing import Sealer, Unsubscription
 from sqlalchemy import Connection, text
@@ -64,6 +67,13 @@ class Someone:
 
     async def delete(self, path: str, **arguments: Any) -> httpx.Response:
         return await self.request("DELETE", path, **arguments)
+
+
+@pytest.fixture
+def within_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hour that limits are counted in does not end during the test."""
+    now = time.time()
+    monkeypatch.setattr(limits, "time", SimpleNamespace(time=lambda: now))
 
 
 Join = Callable[..., Someone]
