@@ -12,10 +12,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from planner_api import idempotency
+from planner_api import idempotency, rehearsal
 from planner_api.authentication import identify
 from planner_api.dependencies import logged_in, logged_in_in_person
 from planner_api.errors import Problem, handle, invalid, problems, too_large, unparsable
+from planner_api.events.dependencies import dry_run
 from planner_api.limits import UNMATCHED, name_of
 from planner_api.tokens import ACCOUNT, Caller
 
@@ -92,6 +93,11 @@ class Route(APIRoute):
         return changes and logged_in in asked_for(self.dependant) and not hasattr(self.endpoint, "shows_secret")
 
     @cached_property
+    def rehearses(self) -> bool:
+        """Whether it takes `dry_run`."""
+        return dry_run in asked_for(self.dependant)
+
+    @cached_property
     def scopes(self) -> frozenset[str]:
         """What a caller must be allowed to get an answer that was kept: as much as for a new one."""
         return frozenset({"write", ACCOUNT} if logged_in_in_person in asked_for(self.dependant) else {"write"})
@@ -128,6 +134,8 @@ class Route(APIRoute):
                         415, "unsupported-media-type", "Unsupported media type", f"The body must be {media_type}."
                     )
             json_request = JsonRequest(scope, request.receive)
+            if self.rehearses and rehearsal.wanted(request):
+                return await rehearsal.rehearse(json_request, handle)
             if (key := self.key_of(request)) is not None:
                 return await idempotency.once(
                     json_request, handle, scope["caller"], key, reads_body=self.body_field is not None

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, event, text
 
 from .conftest import Person, Register, until
+from .events.test_calendars import calendar, component
 from .test_requests import assert_problem
 from .test_transactions import TOKEN, at_commit
 
@@ -30,17 +31,7 @@ EVENT = {
 }
 KEY = {"Idempotency-Key": "5b7c2a1e-the-first"}
 REPLAYED = "idempotency-replayed"
-CALENDAR = b"""BEGIN:VCALENDAR
-VERSION:2.0
-PRODID:-//test//test//EN
-BEGIN:VEVENT
-UID:lunch@example.org
-DTSTAMP:20300101T000000Z
-DTSTART:20310328T120000Z
-SUMMARY:Lunch
-END:VEVENT
-END:VCALENDAR
-""".replace(b"\n", b"\r\n")
+CALENDAR = calendar(component("SUMMARY:Lunch"))
 # Of the request, but for what is said of the present one.
 OF_THIS_REQUEST = {"x-request-id", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", REPLAYED}
 
@@ -332,7 +323,7 @@ async def test_what_has_no_key_costs_no_statement(ann: Person, app: FastAPI) -> 
 
 OWN_TRANSACTIONS = {"/api/v1/events/import"}
 """Routes that take keys and ask for their transaction themselves (`transaction_of`): each has a test here."""
-SHOWN_ONCE = {"/api/v1/me/tokens"}
+SHOWN_ONCE = {"/api/v1/me/tokens", "/api/v1/me/channels", "/api/v1/me/channels/{channel_id}/secret"}
 
 
 async def test_openapi_says_where_a_key_is_taken_and_there_it_is(app: FastAPI) -> None:

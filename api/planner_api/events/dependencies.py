@@ -9,6 +9,7 @@ from planner_api.events.recording import Author
 
 Notify = Literal["all", "none"]
 NotifyQuery = Annotated[Notify, Query(description="Whether those in the event are told of this change.")]
+DryRunQuery = Annotated[bool, Query(description="Change nothing, and say who would be told what, where and when.")]
 IfMatch = Annotated[str | None, Header(description='The ETag that the change is for: `"3"`.', max_length=1_000)]
 IfNoneMatch = Annotated[str | None, Header(description="An ETag that the caller has.", max_length=1_000)]
 
@@ -16,15 +17,23 @@ ETAG = {"ETag": {"description": "The event's revision, in quotes.", "schema": {"
 LOCATION = {"Location": {"description": "Where it is.", "schema": {"type": "string", "format": "uri-reference"}}}
 
 
-async def author_of(request: Request, caller: CallerDep, notify: NotifyQuery = "all") -> Author:
+async def dry_run(dry_run: DryRunQuery = False) -> bool:
+    """Marks a route as one whose requests `rehearsal` rolls back, if that is wanted."""
+    return dry_run
+
+
+DryRunDep = Annotated[bool, Depends(dry_run)]
+
+
+async def author_of(request: Request, caller: CallerDep, _: DryRunDep, notify: NotifyQuery = "all") -> Author:
     return Author(caller.account_id, caller.person_id, notify == "all", request.scope.get("request_id"))
 
 
 AuthorDep = Annotated[Author, Depends(author_of)]
 
 
-async def quiet_author_of(request: Request, caller: CallerDep, notify: NotifyQuery = "none") -> Author:
-    return await author_of(request, caller, notify)
+async def quiet_author_of(request: Request, caller: CallerDep, _: DryRunDep, notify: NotifyQuery = "none") -> Author:
+    return await author_of(request, caller, _, notify)
 
 
 QuietAuthorDep = Annotated[Author, Depends(quiet_author_of)]

@@ -8,20 +8,22 @@ from pydantic import Field
 from planner_api.schemas.common import Instant, Out
 from planner_api.schemas.events import Organizer
 
+ChangeKind = Literal[
+    "creation",
+    "invitation",
+    "update",
+    "reschedule",
+    "cancellation",
+    "restoration",
+    "removal",
+    "response",
+    "deletion",
+]
+
 
 class ChangeOut(Out):
     revision: int
-    kind: Literal[
-        "creation",
-        "invitation",
-        "update",
-        "reschedule",
-        "cancellation",
-        "restoration",
-        "removal",
-        "response",
-        "deletion",
-    ]
+    kind: ChangeKind
     actor: Organizer | None = Field(description="Who did it; null for the system.")
     at: Instant
     diff: dict[str, Any] = Field(
