@@ -1,12 +1,15 @@
 """Events and their changes, written straight into the tables, as the API would write them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from planner_common.changes import Kind
+from planner_common.deliveries import ChannelType, Outcome, Reason, State
+from planner_common.models import deliveries, delivery_attempts
 from planner_common.people import person_id
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, insert, text
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,49 @@ class Domain:
                 {"person": person_id(email), "change": change},
             )
         return change
+
+    def tell(self, change: int, *people: str) -> list[UUID]:
+        """Notifications of a change, without deliveries, in the order of the people; the change is fanned out then."""
+        ids = [
+            self.connection.scalar(
+                text("INSERT INTO notifications (change_id, person_id) VALUES (:change, :person) RETURNING id"),
+                {"change": change, "person": person_id(person)},
+            )
+            for person in people
+        ]
+        self.connection.execute(text("UPDATE changes SET fanned_out_at = now() WHERE id = :id"), {"id": change})
+        return [each for each in ids if each is not None]
+
+    def delivery(
+        self,
+        change: int | None,
+        person: str,
+        type: ChannelType = ChannelType.EMAIL,  # noqa: A002  # as the column
+        state: State = State.PENDING,
+        reason: Reason | None = None,
+        *,
+        tries: Sequence[tuple[Outcome, int | None, str | None]] = (),
+        **columns: Any,
+    ) -> UUID:
+        """One delivery, by the channel without a row unless `channel_id` says otherwise, and what its tries came to."""
+        values = {
+            "change_id": change,
+            "person_id": person_id(person),
+            "channel_id": person_id(person),
+            "type": type,
+            "state": state,
+            "reason": reason,
+            "finished_at": None if state in (State.PENDING, State.FAILED) else func.clock_timestamp(),
+            "tries": len(tries),
+            "claims": 2 * len(tries),
+        }
+        made = self.connection.scalar(insert(deliveries).values(values | columns).returning(deliveries.c.id))
+        assert isinstance(made, UUID)
+        for number, (outcome, status, detail) in enumerate(tries, 1):
+            attempt = {"number": 2 * number - 1, "outcome": outcome, "status": status, "detail": detail}
+            times = {"finished_at": func.clock_timestamp(), "milliseconds": 12}
+            self.connection.execute(insert(delivery_attempts).values(delivery_id=made, **attempt, **times))
+        return made
 
     def told(self, change: int) -> list[str]:
         """The addresses of those who have a notification of that change, in order, each as often as they have one."""

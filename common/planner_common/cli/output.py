@@ -13,7 +13,6 @@ from planner_common.cli.base import console
 
 UNCUT = {"id", "change"}
 """Columns that are there to be copied from."""
-ENDLESS = 10_000
 
 
 def as_json(value: Any) -> None:
@@ -34,14 +33,19 @@ def shown(value: Any) -> str:
 
 
 def table(*columns: str, rows: Iterable[Iterable[Any]]) -> None:
-    """A line for each row where no terminal sets its width. What users wrote is not read as Rich's markup."""
+    """A table on a terminal; elsewhere a line for each row, with tabs between, for `cut` and its like."""
+    cells = [[shown(value) for value in row] for row in rows]
+    if not console.is_terminal:
+        for row in (columns, *cells):
+            typer.echo("\t".join(row))
+        return
     found = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for column in found.columns:
         column.overflow = "fold"
         column.no_wrap = column.header in UNCUT
-    for row in rows:
-        found.add_row(*(Text(shown(value)) for value in row))
-    console.print(found, soft_wrap=False, width=None if console.is_terminal else ENDLESS)
+    for row in cells:
+        found.add_row(*map(Text, row))  # what users wrote is no markup of Rich's
+    console.print(found, soft_wrap=False)
 
 
 def facts(values: Mapping[str, Any]) -> None:
