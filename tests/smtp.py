@@ -61,6 +61,9 @@ class Mail:
     """Of MAIL FROM."""
     size: int
     at: float
+    connection: int
+    """The client's port: another for each connection."""
+    tls: bool
     raw: str | None = None
     """Its bytes, as Latin-1, where the sink keeps them."""
 

@@ -62,7 +62,7 @@ class Taking:
         self._raw = raw
         self._ledger = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
-    async def handle_DATA(self, server: "Server", session: Session, envelope: Envelope) -> str:  # noqa: N802, ARG002
+    async def handle_DATA(self, server: "Server", session: Session, envelope: Envelope) -> str:  # noqa: N802
         key = envelope.rcpt_tos[0]
         if (reply := await server.instead("END", key)) is not None:
             return reply
@@ -75,6 +75,8 @@ class Taking:
             "options": envelope.mail_options,
             "size": len(content),
             "at": time.time(),
+            "connection": session.peer[1] if session.peer else 0,
+            "tls": session.ssl is not None or bool(server.transport and server.transport.get_extra_info("sslcontext")),
         }
         if self._raw:
             mail["raw"] = content.decode("latin-1")

@@ -12,7 +12,9 @@ BREAKS = re.compile(r"\r\n|[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 HARMFUL = re.compile(rf"[\x00-\x09\x0b-\x1f\x7f-\x9f{BIDI}\ud800-\udfff]")
 PLAIN = re.compile(r"[ -~]*")
 WORDS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
-ADDRESS = re.compile(rf"[^\s\x00-\x20\x7f-\x9f{BIDI}()<>\[\]:;@\\,\"]+@[^\s\x00-\x20\x7f-\x9f{BIDI}()<>:;@\\,\"]+")
+UNFIT = rf"\s\x00-\x20\x7f-\x9f{BIDI}()<>\[\]:;@\\,\""
+"""Stands in no address that we send to: quoted local parts and addresses of hosts (`[127.0.0.1]`) are none."""
+ADDRESS = re.compile(f"[^{UNFIT}]+@[^{UNFIT}]+")
 ENCODED = "=?"
 LINE = 76
 """Bytes that a line of a header should not exceed."""
@@ -79,7 +81,7 @@ def sender_of(text: str) -> tuple[str, str]:
     """The name and the address in `MAIL_FROM`. Raises ValueError."""
     phrase, address = parseaddr(text)
     try:
-        address = address_of(address)
+        address = address_of("" if BREAKS.search(text) else address)
     except AddressError as error:
         raise ValueError("MAIL_FROM must be like planner@example.org or Planner <planner@example.org>") from error
     if not address.isascii():
