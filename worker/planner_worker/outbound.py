@@ -10,6 +10,7 @@ kept. Time is bounded as a whole, so that a server that drips a byte a second ga
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -168,6 +169,16 @@ class Outbound:
         return target
 
 
+def _reason(failure: BaseException | None) -> str:
+    """What the system said, which libraries on the way have wrapped."""
+    said = "no answer"
+    while failure is not None:
+        if isinstance(failure, OSError) and failure.errno:
+            said = os.strerror(failure.errno)
+        failure = failure.__cause__ or failure.__context__
+    return said
+
+
 def _headers(target: httpx.URL, given: Mapping[str, str], content: bytes) -> list[tuple[str, str]]:
     own = {"Host": target.netloc.decode("ascii"), "Accept-Encoding": "identity", "Connection": "close"}
     if content:
@@ -219,7 +230,7 @@ class Checked(httpcore.AsyncNetworkBackend):
                 )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
-        raise UnreachableError(f"Cannot connect to {host}, port {port}: {failure or 'timeout'}") from failure
+        raise UnreachableError(f"Cannot connect to {host}, port {port}: {_reason(failure)}") from failure
 
     async def _addresses(self, host: str, port: int) -> list[str]:
         try:

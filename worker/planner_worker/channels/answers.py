@@ -36,9 +36,9 @@ def secrets_of(url: str, *, host: bool) -> set[str]:
     place, _, query = rest.partition("?")
     authority, _, path = place.partition("/")
     user, _, end = authority.rpartition("@")
-    named = [value for pair in query.split("&") for value in pair.partition("=")[::2]]
-    words = [*re.split(r"[:;,]", user), *named[1::2]]
-    tokens = [url, rest, path, f"{path}?{query}", *re.split(r"[/:;,@#+]+", path), *named[::2]]
+    values = [pair.partition("=")[2] for pair in query.split("&")]
+    words = [*re.split(r"[:;,]", user), *values]
+    tokens = [url, rest, path, f"{path}?{query}", *re.split(r"[/:;,@#+]+", path)]
     if not host:
         tokens += [place, authority, *re.split(r"[:;,@]", end)]
     kept = {word for word in words if len(word) >= SHORTEST_SECRET}

@@ -75,7 +75,8 @@ class Apprise:
                 plugin.notify(body=text.body, title=text.title, body_format=apprise.NotifyFormat.TEXT)
             )
         except Exception as error:  # noqa: BLE001  # of a hundred plugins that read what users wrote
-            call.lines.append(f"{type(error).__name__}: {error}")
+            if str(error) not in call.lines:
+                call.lines.append(f"{type(error).__name__}: {error}")
             return False
 
     def _plugin(self, url: str) -> apprise.NotifyBase | None:
@@ -88,7 +89,9 @@ class Apprise:
         asset = apprise.AppriseAsset(
             app_id="Planner", app_desc="Planner", app_url=self._url, http_redirects=False, async_mode=False
         )
-        return apprise.Apprise.instantiate(kept | {"verify": True, "redirect": False}, asset=asset)
+        overruled = {"verify": True, "redirect": False}
+        # Without its own way with exceptions, which is to log all that the URL says.
+        return apprise.Apprise.instantiate(kept | overruled, asset=asset, suppress_exceptions=False)
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
