@@ -81,12 +81,17 @@ async def reading(connection: AsyncConnection, request: Request, link: Unsubscri
     return Reading(language=language or asked, of_event=link.event_id != ALL, title=row.title)
 
 
-@router.head("/unsubscribe/{token}", include_in_schema=False)
 @router.get("/unsubscribe/{token}", response_class=HTMLResponse, responses=UNKNOWN)
 async def ask(token: TokenPath, request: Request, connection: ConnectionDep, sealer: SealerDep) -> HTMLResponse:
     """Say what the link does, and ask. Whoever follows links without being asked (scanners of mail) changes nothing."""
     link = opened(token, sealer)
     return page("unknown" if link is None else "asked", await reading(connection, request, link))
+
+
+@router.head("/unsubscribe/{token}", include_in_schema=False)
+async def look(token: TokenPath, request: Request, connection: ConnectionDep, sealer: SealerDep) -> HTMLResponse:
+    """As `ask`: scanners of mail often send a HEAD first. The server leaves out the body."""
+    return await ask(token, request, connection, sealer)
 
 
 async def form_of(request: Request) -> FormData:
