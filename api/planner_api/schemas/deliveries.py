@@ -14,7 +14,7 @@ StateQuery = Literal["pending", "sent", "failed", "dead", "superseded", "held"]
 
 
 class PersonTold(Out):
-    email: str
+    email: str | None = Field(description="null: of somebody whom the event does not know.")
     name: str | None
 
 
