@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,5 +38,5 @@ def test_audit_waits_for_what_is_pending_and_no_longer_than_told(connection: Con
 def test_audit_fails_when_a_change_is_stuck(connection: Connection, database: str) -> None:
     connection.execute(text(PENDING), {"age": 3600})
     done = planner(database, "audit", "--stuck", "60")
-    assert "stuck: the oldest pending change has waited 1:00:" in done.stdout, done
+    assert re.search(r"change_stuck: 1\n +change \d+, for 1:00:", done.stdout), done
     assert done.returncode == 1

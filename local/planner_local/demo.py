@@ -32,7 +32,6 @@ CHANGED = 3
 IMPORT_SECONDS = 300
 PATIENCE = 60
 """Seconds without any progress after which what is still missing counts as missing."""
-STUCK = timedelta(seconds=60)
 
 
 @dataclass
@@ -105,7 +104,7 @@ async def _demonstrate(
     invited = sum(inbox.count("invitation") for inbox in inboxes)
     if invited != story.imported["created"] * len(guests):
         faults.append(f"{invited} invitations for {story.imported['created']} events and {len(guests)} guests")
-    return report.verdict(console, found, STUCK, sum(map(len, told)), faults)
+    return report.verdict(console, found, sum(map(len, told)), faults)
 
 
 async def register(http: httpx.AsyncClient) -> list[Person]:
@@ -181,7 +180,8 @@ def _due(engine: Engine, ids: list[UUID]) -> tuple[int, list[int]]:
     mine = text(f"SELECT person_id, count(*) FROM ({DUE}) due WHERE person_id = ANY(:ids) GROUP BY person_id")
     with engine.connect() as connection:
         pending = audit.pending(connection)[0]
-        numbers = {row[0]: row[1] for row in connection.execute(mine, {"since": "-infinity", "ids": ids})}
+        values = {"since": "-infinity", "event": None, "ids": ids}
+        numbers = {row[0]: row[1] for row in connection.execute(mine, values)}
     return pending, [numbers.get(person, 0) for person in ids]
 
 

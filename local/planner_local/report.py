@@ -1,7 +1,6 @@
 """What the demo prints."""
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from math import ceil
 from typing import Any
 
@@ -90,7 +89,7 @@ def queue(console: Console, watched: QueueWatch, since: float) -> None:
     console.print(f"at most {most:,.0f} changes waited, and {depth:,.0f} messages in the broker; {drained}")
 
 
-def verdict(console: Console, found: Findings, stuck: timedelta, told: int, faults: Sequence[str]) -> int:
+def verdict(console: Console, found: Findings, told: int, faults: Sequence[str]) -> int:
     """Print it; 0 if all is well, else 1."""
     console.print(
         f"[bold]Audit[/bold] of the whole database: {found.events:,} events, {found.changes:,} changes, "
@@ -99,7 +98,7 @@ def verdict(console: Console, found: Findings, stuck: timedelta, told: int, faul
     )
     for fault in faults:
         console.print(f"  {fault}", style="red", markup=False)
-    if faults or found.pending or not found.ok(stuck):
+    if faults or found.pending or not found.ok:
         console.print("Not everything due is there.", style="bold red")
         return 1
     if told:

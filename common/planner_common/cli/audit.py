@@ -1,67 +1,93 @@
 """`planner audit`."""
 
 import json
+import sys
 import time
 from datetime import timedelta
 from typing import Annotated
+from uuid import UUID
 
 import typer
-from sqlalchemy.exc import DataError
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DataError, ProgrammingError
 
 from planner_common import audit as auditing
+from planner_common.audit import Findings, Information, Invariant
 from planner_common.cli.base import app, connect, console
+
+UNAVAILABLE = 75  # EX_TEMPFAIL of sysexits.h
+LISTED = 20
 
 
 @app.command()
 def audit(
     since: Annotated[str, typer.Option(help="Only changes at or after this instant.")] = "-infinity",
-    wait: Annotated[float, typer.Option(help="Seconds to wait until no change is pending.")] = 0,
-    stuck: Annotated[float, typer.Option(help="Seconds after which a pending change is a fault.")] = 60,
+    event: Annotated[UUID | None, typer.Option(help="Only this event.")] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait until no change is pending and no delivery is due.")] = 0,
+    stuck: Annotated[float, typer.Option(help="Seconds after which what is due is a fault.")] = 60,
+    everything: Annotated[
+        bool, typer.Option("--all", help=f"Name every row, not only the first {LISTED} of each kind.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check that every change has exactly the notifications that are due; if not, list the faults and exit 1."""
+    """Check that every change has exactly the notifications and deliveries that are due, and that nothing is stuck.
+
+    Exits with 0 if so, 1 if there are faults, which are named, and 75 if the database cannot be asked.
+    """
     engine = connect()
-    deadline = time.monotonic() + wait
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        while auditing.pending(connection)[0] and time.monotonic() < deadline:
-            time.sleep(0.1)
     try:
+        _wait(engine, wait)
         with engine.connect() as connection:
-            found = auditing.audit(connection, since)
+            auditing.begin(connection)
+            if event and not connection.scalar(text("SELECT 1 FROM events WHERE id = :event"), {"event": event}):
+                raise typer.BadParameter(f"there is no event {event}", param_hint="--event")
+            found = auditing.look(
+                connection,
+                since,
+                None if everything else LISTED,
+                event=event,
+                stuck=timedelta(seconds=stuck),
+            )
     except DataError:
         raise typer.BadParameter(f"{since!r} is no instant that PostgreSQL knows", param_hint="--since") from None
-    ok = found.ok(timedelta(seconds=stuck))
+    except ProgrammingError as error:
+        # Not 1: a database that cannot be asked says nothing of what is in it.
+        sys.stderr.write(f"the database is not at the version of this code (planner migrate): {error.orig}\n")
+        raise typer.Exit(UNAVAILABLE) from None
     if as_json:
-        console.print_json(
-            json.dumps(
-                {
-                    "ok": ok,
-                    "events": found.events,
-                    "changes": found.changes,
-                    "notifications": found.notifications,
-                    "pending": found.pending,
-                    "oldest_pending_seconds": found.oldest_pending.total_seconds(),
-                    "missing": found.missing_count,
-                    "extra": found.extra_count,
-                    "missing_first": [{"change": change, "person": str(person)} for change, person in found.missing],
-                    "extra_first": [{"change": change, "person": str(person)} for change, person in found.extra],
-                }
-            )
-        )
+        console.print_json(json.dumps(found.as_json()))
     else:
-        console.print(
-            f"{found.events} events, {found.changes} changes, {found.notifications} notifications: "
-            f"{found.missing_count} missing, {found.extra_count} extra, {found.pending} changes pending"
-        )
-        for label, number, pairs in (
-            ("missing", found.missing_count, found.missing),
-            ("extra", found.extra_count, found.extra),
-        ):
-            for change, person in pairs:
-                console.print(f"  {label}: change {change}, person {person}")
-            if number > len(pairs):
-                console.print(f"  … and {number - len(pairs)} more {label}")
-        if found.oldest_pending >= timedelta(seconds=stuck):
-            console.print(f"  stuck: the oldest pending change has waited {found.oldest_pending}")
-        console.print("[green]everything due is there, once[/green]" if ok else "[red]not as it should be[/red]")
-    raise typer.Exit(0 if ok else 1)
+        _print(found)
+    raise typer.Exit(0 if found.ok else 1)
+
+
+def _wait(engine: Engine, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while time.monotonic() < deadline and auditing.waiting(connection):
+            time.sleep(0.1)
+
+
+def _print(found: Findings) -> None:
+    console.print(
+        f"{found.events} events, {found.changes} changes, {found.notifications} notifications: "
+        f"{found.missing_count} missing, {found.extra_count} extra, {found.pending} changes pending"
+    )
+    states = "".join(f", {number} {state}" for state, number in found.states.items())
+    console.print(f"{found.deliveries} deliveries{states}; {found.due} due now")
+    for invariant, number in found.violations.items():
+        if number:
+            _name(found, invariant, number)
+    for known, number in found.information.items():
+        if number:
+            _name(found, known, number)
+    console.print("[green]everything due is there, once[/green]" if found.ok else "[red]not as it should be[/red]")
+
+
+def _name(found: Findings, kind: Invariant | Information, number: int) -> None:
+    fault = isinstance(kind, Invariant)
+    console.print(f"  {kind}: {number}" + ("" if fault else " (no fault)"), style="red" if fault else None)
+    for row in (named := found.named[kind]):
+        console.print(f"    {row}")
+    if number > len(named):
+        console.print(f"    … and {number - len(named)} more")
