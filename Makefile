@@ -6,7 +6,7 @@ PACKAGES := common api worker monitoring/exporter local
 LOCKS := api worker exporter dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock lint format test up demo audit compose-test clean
+.PHONY: help install lock lint format test faults up demo audit compose-test clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,6 +35,9 @@ format: install ## Let ruff mend what it can
 
 test: install ## Every suite that needs no Docker
 	$(BIN)/pytest -n 2
+
+faults: install ## Minutes of kills and outages under load, then the proof that nothing was lost (SECONDS=300 SEED=1, or SEEDS=1-20)
+	@$(BIN)/python -m tests.faults.$(if $(SEEDS),campaign --seeds $(SEEDS),run --seed $(or $(SEED),1)) --seconds $(or $(SECONDS),300)
 
 compose-test: install ## The acceptance tests and those of the containers, against a Compose stack of its own (Docker)
 	tests/compose/run

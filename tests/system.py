@@ -69,11 +69,19 @@ class Outside:
         return found["missing"], found["extra"], found["pending"]
 
 
+class KillablePostgres(Postgres):
+    """Keeps what it has committed if its processes are killed, though not if the machine fails, which no test brings
+    about: so nothing is synced to disk, and a recovery need not do that first for each of its files."""
+
+    def command(self) -> list[str]:
+        return [*super().command(), "-c", "synchronous_commit=on"]
+
+
 class System(Outside):
     """`with System(folder) as system:` runs PostgreSQL, Valkey, api, dispatcher and worker on free ports.
 
-    `settings` are added to those that the services get or take their place. `durable`: PostgreSQL keeps what it has
-    committed even if it is killed.
+    `settings` are added to those that the services get or take their place. `killable`: PostgreSQL, too, may be killed
+    and must have kept what it committed.
     """
 
     def __init__(
@@ -81,13 +89,14 @@ class System(Outside):
         folder: Path,
         *,
         settings: Mapping[str, str] | None = None,
-        durable: bool = False,
+        killable: bool = False,
         services: Sequence[str] = tuple(COMMANDS),
     ) -> None:
         self.folder = folder
         self.services = services
         self.settings = settings or {}
-        self.postgres = Postgres(folder / "postgres", free_port(), "test", durable=durable)
+        server = KillablePostgres if killable else Postgres
+        self.postgres = server(folder / "postgres", free_port(), "test", durable=False)
         self.valkey = Valkey(folder / "valkey", free_port(), "test")
         self.commands = dict(COMMANDS)
         """What is run under a name, up to its first hyphen. A test may put other programs here before it starts."""

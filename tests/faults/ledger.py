@@ -12,7 +12,7 @@ class Ledger:
     """Each line is handed to the kernel before `write` returns: what was noted stays, whoever dies afterwards."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("x", encoding="utf-8")
         self._lock = Lock()
 
     def __enter__(self) -> Self:

@@ -30,6 +30,8 @@ class Nemesis:
         self.ledger = ledger
         self.began = began
         self.ended = ended
+        self.done = Event()
+        """Set from outside: no more faults, no more watching."""
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._left = 0
@@ -44,17 +46,18 @@ class Nemesis:
             self._left += 1
         self._at(start, self._watch)
         self._turn(lambda: not self._left)
-        self.heal()
+        if not self.done.is_set():
+            self.heal()
 
-    def watch(self, done: Event) -> None:
-        """Go on starting again what ends by itself, until told that all is done."""
-        self._turn(done.is_set)
+    def watch(self) -> None:
+        """Go on starting again what ends by itself, until `done`."""
+        self._turn(lambda: False)
 
     def _turn(self, until: Callable[[], bool]) -> None:
-        while not until():
+        while not (until() or self.done.is_set()):
             at, _, act = heapq.heappop(self._due)
-            time.sleep(max(0.0, at - time.monotonic()))
-            act()
+            if not self.done.wait(max(0.0, at - time.monotonic())):
+                act()
 
     def _at(self, moment: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._due, (moment, next(self._order), act))

@@ -13,14 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
-from threading import Event
 from typing import Any
 
 import httpx
@@ -58,7 +57,6 @@ ACCOUNTS = 40
 CLIENTS = 32
 GIVE_UP_SECONDS = 30.0
 """How long after the last fault clients go on asking."""
-DRAIN_SECONDS = 120.0
 LEFT = """
     SELECT (SELECT count(*) FROM changes WHERE fanned_out_at IS NULL AND held_at IS NULL),
            (SELECT count(*) FROM deliveries WHERE finished_at IS NULL)
@@ -71,6 +69,13 @@ class Options:
     seconds: float
     rate: float
     folder: Path
+    crowds: bool = True
+    drain_seconds: float = 120
+    """The longest that draining is waited for."""
+    planned: Sequence[Planned] | None = None
+    """The faults, where they are not to be drawn by the seed."""
+    commands: Mapping[str, list[str]] = field(default_factory=dict)
+    """What is run instead of the services, by name."""
 
 
 class Run:
@@ -102,16 +107,18 @@ class Run:
                 lambda one, error: loop.call_soon_threadsafe(self.probe, one, "after", error),
             )
             nemesis.scene.disturb_mail()
-            done = Event()
             self.started = time.monotonic()
-            planned = list(schedule(self.options.seed, self.options.seconds, SPECS))
+            planned = self.options.planned
+            if planned is None:
+                planned = list(schedule(self.options.seed, self.options.seconds, SPECS))
             unleashed = loop.run_in_executor(self.thread, nemesis.run, planned)
             looking = asyncio.create_task(self.probes.look(lambda: self.faults_over.is_set() or self.gave_up))
             working = asyncio.create_task(self.work(people[2:]))
             try:
                 await unleashed
+                await self.sleep(self.started + self.options.seconds - time.monotonic())
                 self.faults_over.set()
-                watching = loop.run_in_executor(self.thread, nemesis.watch, done)
+                watching = loop.run_in_executor(self.thread, nemesis.watch)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.shield(working), GIVE_UP_SECONDS)
                 self.gave_up = True
@@ -119,11 +126,11 @@ class Run:
                 await self.drained()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(looking, 5)
-                done.set()
+                nemesis.done.set()
                 await watching
                 await loop.run_in_executor(self.thread, nemesis.end_orphans)
             finally:
-                done.set()
+                nemesis.done.set()
                 self.gave_up = True
 
     def probe(self, planned: Planned, stage: str, error: str | None) -> None:
@@ -148,7 +155,8 @@ class Run:
         make = partial(Client, organizers=people, accounts=accounts, asker=self.asker, book=self.book, pace=pace)
         over = self.faults_over.is_set
         clients = [make(Random(lots.random()), over=over) for _ in range(CLIENTS)]  # noqa: S311
-        await asyncio.gather(*(client.run() for client in clients), clients[0].gather_crowds(self.sleep))
+        crowds = [clients[0].gather_crowds(self.sleep)] if self.options.crowds else []
+        await asyncio.gather(*(client.run() for client in clients), *crowds)
         self.ledgers["clients"].write("over", seconds=time.monotonic() - self.started)
 
     async def sleep(self, seconds: float) -> None:
@@ -158,7 +166,7 @@ class Run:
 
     async def drained(self) -> None:
         """Wait until nothing is left to do."""
-        deadline = time.monotonic() + DRAIN_SECONDS
+        deadline = time.monotonic() + self.options.drain_seconds
         while time.monotonic() < deadline:
             with suppress(psycopg.OperationalError), self.system.connect() as connection:
                 if connection.execute(LEFT).fetchone() == (0, 0):
@@ -178,17 +186,16 @@ def audit(system: System) -> dict[str, Any]:
     return {"status": done.returncode, **found}
 
 
-def run(options: Options) -> dict[str, Any]:
-    """Run once and return the result, which is in `result.json` too."""
+def run(options: Options, prepare: Callable[[System], None] = lambda _system: None) -> dict[str, Any]:
+    """Run once and return the result, which is in `result.json` too. `prepare` is called with the running system."""
     options.folder.mkdir(parents=True, exist_ok=True)
     ledgers = {name: Ledger(options.folder / f"{name}.jsonl") for name in ("clients", "faults")}
     sink = Sink(options.folder / "sink", raw=False, seed=options.seed)
     settings = {**SETTINGS, "SMTP_URL": sink.url}
-    with (
-        ThreadPoolExecutor(1, "nemesis") as thread,
-        sink,
-        System(options.folder / "system", settings=settings, durable=True, services=SERVICES) as system,
-    ):
+    system = System(options.folder / "system", settings=settings, killable=True, services=SERVICES)
+    system.commands |= options.commands
+    with ThreadPoolExecutor(1, "nemesis") as thread, sink, system:
+        prepare(system)
         one = Run(options, thread, system, sink, ledgers)
         asyncio.run(one.load())
         with system.connect() as connection:
@@ -206,11 +213,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--rate", type=float, default=70, help="writes per second that the clients aim at")
     parser.add_argument("--folder", type=Path, help="where ledgers, logs and the result go (default: a new one)")
+    parser.add_argument("--no-crowds", action="store_true", help="leave out the events with 2,000 people")
     parser.add_argument("--keep", action="store_true", help="keep the databases even if all is well")
     given = parser.parse_args()
     # Not below a folder of a user alone: PostgreSQL may run as another one.
     folder = given.folder or Path(tempfile.mkdtemp(prefix="planner-faults-"))
-    found = run(Options(given.seed, given.seconds, given.rate, folder.resolve()))
+    found = run(Options(given.seed, given.seconds, given.rate, folder.resolve(), crowds=not given.no_crowds))
     sys.stdout.write(table(found))
     if found["ok"] and not given.keep:
         shutil.rmtree(folder / "system" / "postgres", ignore_errors=True)
