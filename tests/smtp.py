@@ -87,12 +87,12 @@ class Sink:
         auth: tuple[str, str] | None = None,
         tls: Literal["starttls", "tls"] | None = None,
         utf8: bool = True,
+        pipelining: bool = True,
         idle: float = 300,
         seed: int = 1,
     ) -> None:
-        """`raw`: keep what mails say; costs speed. `auth`: the user and password it demands. `utf8`: offer SMTPUTF8.
-
-        `idle`: seconds after which it closes a silent connection.
+        """`raw`: keep what mails say (costs speed). `auth`: user and password it demands. `utf8`, `pipelining`: offer
+        SMTPUTF8, PIPELINING. `idle`: seconds after which it closes a silent connection.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -113,6 +113,7 @@ class Sink:
             "auth": auth,
             "tls": tls,
             "utf8": utf8,
+            "pipelining": pipelining,
             "idle": idle,
             "seed": seed,
         }

@@ -6,13 +6,14 @@ end may have left this machine it is not sent again, for nobody can say whether 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from aiosmtplib import SMTP, SMTPResponse, SMTPServerDisconnected
 
-from planner_worker.mail.replies import DONE, START_INPUT, UNAVAILABLE, Stage
+from planner_worker.mail.replies import DONE, NOT_TAKEN, START_INPUT, UNAVAILABLE, Stage
+from planner_worker.mail.wire import Wire
 
 MAILS = 100
 """After so many a connection is closed: many servers take no more on one."""
@@ -49,7 +50,11 @@ class Connection:
     """An open one, used by one mail at a time."""
 
     def __init__(self, smtp: SMTP) -> None:
-        self._smtp = smtp
+        """Raises SMTPServerDisconnected if it is open no more."""
+        self._pipelining = smtp.supports_extension("pipelining")
+        self._size = smtp.supports_extension("size")
+        self._utf8 = smtp.supports_extension("smtputf8")
+        self._wire = Wire(smtp)
         self._begun = False
         """The server remembers a sender and perhaps a recipient."""
         self.mails = 0
@@ -60,61 +65,79 @@ class Connection:
 
         Raises NotSupportedError, and SMTPException when the connection is of no use any more.
         """
-        if envelope.utf8 and not self._smtp.supports_extension("smtputf8"):
+        if envelope.utf8 and not self._utf8:
             raise NotSupportedError
         self.mails += 1
-        if self._begun:
-            progress.stage = Stage.RSET
-            reply = await self._say(b"RSET")
-            if reply.code // 100 != DONE:
-                raise SMTPServerDisconnected(f"RSET was answered with {reply.code}")
-        self._begun = True
-        encoding = "utf-8" if envelope.utf8 else "ascii"
-        progress.stage = Stage.MAIL
-        options = [b"SIZE=%d" % len(envelope.content)] if self._smtp.supports_extension("size") else []
-        options += [b"SMTPUTF8"] if envelope.utf8 else []
-        reply = await self._say(b"MAIL", b"FROM:<%b>" % envelope.sender.encode(encoding), *options)
-        if reply.code // 100 == DONE:
-            progress.stage = Stage.RCPT
-            reply = await self._say(b"RCPT", b"TO:<%b>" % envelope.recipient.encode(encoding))
-        if reply.code // 100 == DONE:
-            progress.stage = Stage.DATA
-            reply = await self._say(b"DATA")
-            if reply.code // 100 == DONE:  # nothing was sent, so nothing can have been taken
-                reply = SMTPResponse(451, f"DATA was answered with {reply.code} {reply.message}")
+        reply = await self._agreed(self._commands(envelope), progress)
         if reply.code != START_INPUT:
             return reply
-        protocol = self._smtp.protocol
-        if protocol is None:
-            raise SMTPServerDisconnected("Connection lost")
+        if not self._wire.is_quiet:
+            raise SMTPServerDisconnected("The server spoke out of turn")
         progress.stage = Stage.END
         progress.on_end()
-        # Not `SMTP.data`: it goes through the whole mail three times for what `letters` did once for thousands.
-        protocol.write(envelope.content + b".\r\n")
-        reply = await protocol.read_response()
+        self._wire.write(envelope.content + b".\r\n")
+        reply = await self._wire.reply()
         self._begun = False
         return reply
 
-    async def _say(self, *words: bytes) -> SMTPResponse:
-        return await self._smtp.execute_command(*words)
+    def _commands(self, envelope: Envelope) -> list[tuple[Stage, bytes]]:
+        size = f" SIZE={len(envelope.content)}" if self._size else ""
+        utf8 = " SMTPUTF8" if envelope.utf8 else ""
+        commands = [
+            (Stage.MAIL, f"MAIL FROM:<{envelope.sender}>{size}{utf8}\r\n".encode()),
+            (Stage.RCPT, f"RCPT TO:<{envelope.recipient}>\r\n".encode()),
+            (Stage.DATA, b"DATA\r\n"),
+        ]
+        return [(Stage.RSET, b"RSET\r\n"), *commands] if self._begun else commands
+
+    async def _agreed(self, commands: Sequence[tuple[Stage, bytes]], progress: Progress) -> SMTPResponse:
+        """The go-ahead for the mail, or the first reply that is none."""
+        self._begun = True
+        progress.stage = commands[0][0]
+        if self._pipelining:
+            self._wire.write(b"".join(command for _, command in commands))
+        for number, (stage, command) in enumerate(commands):
+            progress.stage = stage
+            if not self._pipelining:
+                self._wire.write(command)
+            reply = await self._wire.reply()
+            if stage is Stage.RSET and reply.code // 100 != DONE:
+                raise SMTPServerDisconnected(f"RSET was answered with {reply.code}")
+            if (reply.code // 100 != DONE) if stage is not Stage.DATA else (reply.code != START_INPUT):
+                await self._hear_out(len(commands) - number - 1)
+                break
+        if progress.stage is Stage.DATA and reply.code // 100 == DONE:  # nothing was sent, so nothing was taken
+            return SMTPResponse(NOT_TAKEN, f"DATA was answered with {reply.code} {reply.message}")
+        return reply
+
+    async def _hear_out(self, replies: int) -> None:
+        """Read what else is answered to commands that went out together, after one of them was refused."""
+        if not self._pipelining:
+            return
+        with suppress(SMTPServerDisconnected):  # what was refused is known
+            for _ in range(replies):
+                if (await self._wire.reply()).code == START_INPUT:
+                    self._wire.abort()  # it waits for a mail that nobody is to get
 
     @property
     def is_open(self) -> bool:
-        return self._smtp.is_connected
+        return self._wire.is_quiet
 
     def drop(self, *, politely: bool) -> None:
         """Close without waiting for anything; `politely`: with a QUIT."""
-        protocol = self._smtp.protocol
-        if politely and protocol is not None:
-            with suppress(SMTPServerDisconnected):
-                protocol.write(b"QUIT\r\n")
-        self._smtp.close()
+        if not politely:
+            self._wire.abort()
+            return
+        with suppress(SMTPServerDisconnected):
+            self._wire.write(b"QUIT\r\n")
+        self._wire.close()
 
     async def quit(self) -> None:
         with suppress(Exception):
             async with asyncio.timeout(QUIT_SECONDS):
-                await self._smtp.quit()
-        self._smtp.close()
+                self._wire.write(b"QUIT\r\n")
+                await self._wire.reply()
+        self._wire.close()
 
 
 class Pool:
@@ -141,13 +164,13 @@ class Pool:
     async def _opened(self) -> Connection:
         smtp = self._make()
         await smtp.connect()
-        if smtp.is_ehlo_or_helo_needed:
-            try:
+        try:
+            if smtp.is_ehlo_or_helo_needed:
                 await smtp.ehlo()
-            except BaseException:
-                smtp.close()
-                raise
-        return Connection(smtp)
+            return Connection(smtp)
+        except BaseException:
+            smtp.close()
+            raise
 
     async def _use(self, connection: Connection, envelope: Envelope, progress: Progress) -> SMTPResponse:
         try:

@@ -40,9 +40,9 @@ async def open_channel(url: str, **given: Any) -> AsyncIterator[Email]:
         await channel.close()
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sink]:
-    with Sink(tmp_path_factory.mktemp("sink")) as sink:
+@pytest.fixture(scope="module", params=[True, False], ids=["pipelining", "step by step"])
+def running(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Sink]:
+    with Sink(tmp_path_factory.mktemp("sink"), pipelining=request.param) as sink:
         yield sink
 
 
