@@ -42,8 +42,8 @@ def route(
     until: str | None = None,
     base: str = "now",
 ) -> UUID:
-    """One route, in force from and until then, as intervals from now, or from another instant. Returns its channel: the person's own e-mail, or,
-    for another type, a new one."""
+    """One route, in force from and until then, as intervals from now, or from another instant. Returns its channel: the
+    person's own e-mail, or, for another type, a new one."""
     found = connection.scalar(
         text("""
             INSERT INTO routes (person_id, channel_id, type, kinds, since, until)

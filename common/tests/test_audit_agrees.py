@@ -2,7 +2,7 @@
 
 from uuid import UUID, uuid4
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from planner_common.audit.deliveries import DUE_DELIVERIES
 from planner_common.changes import Kind
@@ -39,8 +39,19 @@ STEPS = st.lists(
 @settings(
     max_examples=100,
     deadline=None,
-    phases=[Phase.reuse, Phase.generate],  # shrinking takes minutes with a database
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes with a database
     suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@example(  # what begins, or ends, at the very moment of a change
+    routes=[
+        (BOB, ChannelType.WEBHOOK, OWN[1], {"invitation"}, 0, 9),
+        (BOB, ChannelType.WEBHOOK, OWN[2], {"invitation"}, -5, 0),
+        (BOB, ChannelType.EMAIL, None, set(), -5, 0),
+        (CAT, ChannelType.EMAIL, None, set(), 0, 9),
+    ],
+    mutes=[(DAN, 1, 5)],
+    steps=[(Kind.INVITATION, ANN, {DAN})],
+    email_on=True,
 )
 @given(routes=ROUTES, mutes=MUTES, steps=STEPS, email_on=st.booleans())
 def test_whatever_is_wished_the_audit_agrees(
