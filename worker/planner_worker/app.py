@@ -26,6 +26,7 @@ app = Celery(
     "planner",
     include=[
         "planner_worker.telemetry",
+        "planner_worker.tasks.audit",
         "planner_worker.tasks.deliver",
         "planner_worker.tasks.fan_out",
         "planner_worker.tasks.prune",
