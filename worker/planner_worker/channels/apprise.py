@@ -15,6 +15,7 @@ from contextvars import copy_context
 from urllib.parse import urlsplit
 
 import apprise
+from apprise.manager_plugins import NotificationManager
 from planner_common.addresses import SERVICE
 from planner_common.deliveries import ChannelType, Outcome
 from planner_common.services import HOSTED, SERVICES
@@ -63,25 +64,25 @@ class Apprise:
             call = Call(self._outbound, loop, SECONDS)
             sending = loop.run_in_executor(self._threads, copy_context().run, self._notify, call, url, text_of(message))
             await asyncio.wait({sending}, timeout=SECONDS + GRACE_SECONDS)
-        sent = sending.done() and not sending.cancelled() and sending.result()
-        return result(call, sent=sent, secrets=secrets_of(url, host=_service(url) in HOSTED))
+        secrets = secrets_of(url, host=_service(url) in HOSTED)
+        return result(call, sending.result(), secrets) if sending.done() else unfinished(call, secrets)
 
     def _notify(self, call: Call, url: str, text: Text) -> bool:
         """In a thread: whether the plugin says that it worked."""
+        manager = plugins()
         call.begin()
         try:
-            plugin = self._plugin(url)
-            return plugin is not None and bool(
-                plugin.notify(body=text.body, title=text.title, body_format=apprise.NotifyFormat.TEXT)
-            )
+            if (plugin := self._plugin(manager, url)) is None:
+                return False
+            plugin.request_rate_per_sec = 0  # no sleeping between several people: a service that minds says 429
+            return bool(plugin.notify(body=text.body, title=text.title, body_format=apprise.NotifyFormat.TEXT))
         except Exception as error:  # noqa: BLE001  # of a hundred plugins that read what users wrote
             if str(error) not in call.lines:
                 call.lines.append(f"{type(error).__name__}: {error}")
             return False
 
-    def _plugin(self, url: str) -> apprise.NotifyBase | None:
+    def _plugin(self, manager: NotificationManager, url: str) -> apprise.NotifyBase | None:
         """None for a URL that its service cannot use. Raises what its plugin does."""
-        manager = plugins()
         parsed = manager[_service(url)].parse_url(url)
         if not parsed or parsed.get("schema") not in SERVICES:
             return None
@@ -116,7 +117,14 @@ def host(url: str) -> str:
     return service
 
 
-def result(call: Call, *, sent: bool, secrets: set[str]) -> Result:
+def unfinished(call: Call, secrets: set[str]) -> Result:
+    """What became of a message whose plugin has not come back in time."""
+    unknown = any(exchange.taken or exchange.open for exchange in call.exchanges)
+    detail = legible("\n".join([f"The service needs more than {SECONDS:g} s.", *call.lines]), secrets)
+    return Result(outcome=Outcome.UNKNOWN if unknown else Outcome.LATER, detail=detail)
+
+
+def result(call: Call, sent: bool, secrets: set[str]) -> Result:
     """What became of a message, by what its plugin heard."""
     last = call.exchanges[-1] if call.exchanges else None
     detail = legible("\n".join([*_said(last), *call.lines]), secrets)

@@ -11,6 +11,7 @@ import asyncio
 import io
 import logging
 import sys
+import threading
 import time
 from concurrent.futures import CancelledError
 from contextvars import ContextVar
@@ -43,6 +44,11 @@ class Exchange:
     method: str
     answer: Answer | None = None
     failure: Failure | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it is still going on."""
+        return self.answer is None and self.failure is None
 
     @property
     def taken(self) -> bool:
@@ -169,9 +175,17 @@ class Lines(logging.Handler):
             call.lines.append(record.getMessage())
 
 
-@lru_cache(maxsize=1)
+_loading = threading.Lock()
+
+
 def plugins() -> NotificationManager:
-    """Apprise's plugins, loaded and guarded. Takes a quarter of a second and 25 MB the first time."""
+    """Apprise's plugins, loaded and guarded. The first time it takes a quarter of a second, and 25 MB for good."""
+    with _loading:
+        return _plugins()
+
+
+@lru_cache(maxsize=1)
+def _plugins() -> NotificationManager:
     manager = NotificationManager()
     manager.load_modules()
     guarded = Requests()

@@ -5,7 +5,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from planner_common.deliveries import Purpose
@@ -136,21 +136,23 @@ def answering(raw: bytes) -> Talk:
 class Connects:
     """Which addresses this process connects to, while `watched`. An audit hook cannot be taken out, so there is one."""
 
-    seen: list[Any] | None = None
+    event = ""
+    seen: ClassVar[list[Any]] = []
 
     @classmethod
     def note(cls, event: str, args: tuple[Any, ...]) -> None:
-        if event == "socket.connect" and cls.seen is not None:
-            cls.seen.append(args[1])
+        if event == cls.event:
+            cls.seen.append(args[1 if event == "socket.connect" else 0])
 
     @classmethod
     @contextmanager
-    def watched(cls) -> Iterator[list[Any]]:
-        cls.seen = []
+    def watched(cls, event: str = "socket.connect") -> Iterator[list[Any]]:
+        """The addresses, or with `open` the files."""
+        cls.seen, cls.event = [], event
         try:
             yield cls.seen
         finally:
-            cls.seen = None
+            cls.event = ""
 
 
 sys.addaudithook(Connects.note)
