@@ -46,6 +46,7 @@ class Gap(StrEnum):
     """The URL."""
 
 
+DOT = re.compile(rb"^\.", re.MULTILINE)
 MARK = "\x00"
 """Around a gap's name. Users' text never has it: `line` and `lines` take it out."""
 
@@ -86,7 +87,7 @@ def said(purpose: Purpose, items: Sequence[Item], code: str | None, reader: Read
         one = items[0] if len(items) == 1 else None
         parts = [_part(item, reader, texts, described=one is not None) for item in items]
         if one is not None:
-            subject = texts["subjects"][one.kind].format(title=line(one.title, TITLE))
+            subject = texts["subjects"][one.kind].format(title=line(one.title, TITLE)).strip()
             context = {"why": texts["why"], "end": texts["end"]}
         else:
             subject = texts["digest"].format(count=len(items))
@@ -141,4 +142,4 @@ def quoted(text: str) -> bytes:
     else:  # the x keeps room for the = that says that the line goes on
         encoded = b2a_qp(f"{text}x".encode(), istext=True)[:-1]
         encoded += b"" if encoded.endswith(b"=\n") else b"=\n"
-    return re.sub(rb"^\.", b"..", encoded, flags=re.MULTILINE).replace(b"\n", b"\r\n")
+    return DOT.sub(b"..", encoded).replace(b"\n", b"\r\n")

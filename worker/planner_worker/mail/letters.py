@@ -4,6 +4,7 @@ Of a mail to thousands all but a few lines is the same for those who read one la
 encoded once; a letter then costs a signed link, a date and a join.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -82,7 +83,7 @@ class Letters:
         head = [
             ready.head,
             mailbox("To", line(message.name or "", NAME), address),
-            f"Date: {format_datetime(datetime.now(UTC))}\r\nMessage-ID: <{message.id}@{self.domain}>\r\n".encode(),
+            f"Date: {_date(int(time.time()))}\r\nMessage-ID: <{message.id}@{self.domain}>\r\n".encode(),
         ]
         hello, link = greeting(message.name, message.reader), ""
         if message.purpose is Purpose.NOTIFICATION:
@@ -115,6 +116,11 @@ class Letters:
         head.append(b"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n")
         head.append(f'Content-Type: multipart/alternative; boundary="{BOUNDARY}"\r\n'.encode())
         return Ready(b"".join(head), what.plain, what.html)
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return format_datetime(datetime.fromtimestamp(second, UTC))
 
 
 def _part(subtype: str) -> bytes:
