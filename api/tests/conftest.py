@@ -15,11 +15,13 @@ from fastapi import FastAPI
 from planner_api import redis
 from planner_api.app import create_app
 from planner_api.passwords import Passwords
+from planner_common.models import accounts
 from planner_common.people import person_id
 from planner_common.settings import Settings
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pydantic import SecretStr
+from sqlalchemy import Connection, insert
 
 PASSWORD = "correct horse battery staple"
 QUICK = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
@@ -155,3 +157,22 @@ def register(client: httpx.AsyncClient) -> Register:
         return Person(client, name, created.json()["email"], UUID(created.json()["id"]), session.json())
 
     return register
+
+
+Join = Callable[..., Person]
+
+
+@pytest.fixture
+def join(app: FastAPI, client: httpx.AsyncClient, connection: Connection) -> Join:
+    """`ann = join("Ann")`: a new account, ann@example.org, logged in, without the password that costs time."""
+
+    def join(name: str, *, locale: str = "en", time_zone: str = "UTC", admin: bool = False) -> Person:
+        email = f"{name.lower()}@example.org"
+        values = {"email": email, "name": name, "locale": locale, "time_zone": time_zone, "admin": admin}
+        person = person_id(email)
+        made = insert(accounts).values(person_id=person, password_hash="", **values).returning(accounts.c.id)
+        account = connection.execute(made).scalar_one()
+        token = app.state.access_tokens.issue(account, person)
+        return Person(client, name, email, account, {"access_token": token})
+
+    return join

@@ -39,7 +39,7 @@ NEWEST = UUID(int=2**128 - 1)
 
 
 @router.post(
-    "/me/channels", status_code=201, responses={201: {"headers": LOCATION}} | problems(400, 401, 403, 409, 413, 415)
+    "/me/channels", status_code=201, responses={201: {"headers": LOCATION}, **problems(400, 401, 403, 409, 413, 415)}
 )
 @limiter.limit(default_rate)
 @limiter.limit(NEW_PER_HOUR)
@@ -59,7 +59,8 @@ async def create_channel(
     """
     address = addresses.of_body(body, settings)
     await kinds.lock(connection, caller.person_id)
-    number = await connection.scalar(select(func.count()).select_from(channels).where(*reading.owned(caller)))
+    counted = select(func.count()).select_from(channels).where(*reading.owned(caller))
+    number = (await connection.execute(counted)).scalar_one()
     if number >= CHANNELS_PER_PERSON:
         raise conflict(
             "too-many-channels", "Too many channels", f"You have {number} channels: delete one that you do not need."

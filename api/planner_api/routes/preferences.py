@@ -1,5 +1,6 @@
 """What reaches me, where and when: kinds of notification by channel, quiet hours, the digest of e-mail."""
 
+from typing import Any
 from uuid import UUID
 
 from planner_common.deliveries import DEFAULT_KINDS, ChannelType
@@ -47,14 +48,11 @@ PRESENT = text("""
 async def show_preferences(caller: CallerDep, connection: ConnectionDep) -> Preferences:
     """What reaches me. Who never changed it gets every kind but `response` by e-mail, at once."""
     row = (await connection.execute(PRESENT, {"person": caller.person_id})).one()
+    email_kinds: Any = list(DEFAULT_KINDS) if row.email_kinds is None else row.email_kinds
     quiet = None if row.quiet_from is None else QuietHours(**{"from": row.quiet_from, "to": row.quiet_to})
     return Preferences(
         quiet_hours=quiet,
-        email=EmailPreferences(
-            kinds=DEFAULT_KINDS if row.email_kinds is None else row.email_kinds,
-            digest=row.email_digest,
-            paused=row.email_paused,
-        ),
+        email=EmailPreferences(kinds=email_kinds, digest=row.email_digest, paused=row.email_paused),
         channels=[ChannelPreferences(id=one["id"], kinds=one["kinds"]) for one in row.channels],
     )
 

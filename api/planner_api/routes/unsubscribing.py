@@ -61,7 +61,7 @@ BODY = {
         "required": True,
     }
 }
-UNKNOWN = {404: _html("The link is not good.")}
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: _html("The link is not good.")}
 
 
 def opened(token: str, sealer: Sealer) -> Unsubscription | None:
@@ -118,7 +118,7 @@ def wanted(form: FormData, link: Unsubscription) -> Literal["event", "all", "unc
 @router.post(
     "/unsubscribe/{token}",
     response_class=HTMLResponse,
-    responses={400: _html("The form does not say what to end.")} | UNKNOWN | problems(413),
+    responses={**UNKNOWN, **problems(413), 400: _html("The form does not say what to end.")},
     openapi_extra=BODY,
 )
 async def unsubscribe(

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 from fastapi import FastAPI
 from planner_api import limits
-from planner_common.people import person_id
 from planner_common.sealing import Sealer, Unsubscription
 from sqlalchemy import Connection, text
+
+from api.tests.conftest import Join, Person
 
 DEFAULTS = ["invitation", "update", "reschedule", "cancellation", "restoration", "removal", "reminder"]
 SECRET_PATH = "services-T0-B0-s3cr3t"
@@ -22,10 +22,6 @@ ADDRESSES: dict[str, dict[str, str]] = {
     "apprise": {"url": "tgram://s3cr3t-bot-token/s3cr3t-chat"},
 }
 
-ACCOUNT = text("""
-    INSERT INTO accounts (person_id, email, name, time_zone, locale, password_hash)
-    VALUES (:person, :email, :name, 'Europe/Berlin', :locale, '') RETURNING id
-""")
 EVENT = text("""
     WITH event AS (
         INSERT INTO events (uid, organizer_id, title, all_day, start_wall, end_wall, starts_at, ends_at)
@@ -38,37 +34,6 @@ EVENT = text("""
 """)
 
 
-class Someone:
-    """Somebody with an account, logged in: `await ann.get("/me/channels")`."""
-
-    def __init__(self, app: FastAPI, client: httpx.AsyncClient, connection: Connection, name: str, locale: str) -> None:
-        self.client = client
-        self.email = f"{name.lower()}@example.org"
-        self.person_id = person_id(self.email)
-        values = {"person": self.person_id, "email": self.email, "name": name, "locale": locale}
-        self.account_id: UUID = connection.execute(ACCOUNT, values).scalar_one()
-        token = app.state.access_tokens.issue(self.account_id, self.person_id)
-        self.headers = {"Authorization": f"Bearer {token}"}
-
-    async def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        return await self.client.request(method, f"/api/v1{path}", headers=self.headers, **arguments)
-
-    async def get(self, path: str, **arguments: Any) -> httpx.Response:
-        return await self.request("GET", path, **arguments)
-
-    async def post(self, path: str, **arguments: Any) -> httpx.Response:
-        return await self.request("POST", path, **arguments)
-
-    async def put(self, path: str, **arguments: Any) -> httpx.Response:
-        return await self.request("PUT", path, **arguments)
-
-    async def patch(self, path: str, **arguments: Any) -> httpx.Response:
-        return await self.request("PATCH", path, **arguments)
-
-    async def delete(self, path: str, **arguments: Any) -> httpx.Response:
-        return await self.request("DELETE", path, **arguments)
-
-
 @pytest.fixture
 def within_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hour that limits are counted in does not end during the test."""
@@ -76,22 +41,13 @@ def within_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "time", SimpleNamespace(time=lambda: now))
 
 
-Join = Callable[..., Someone]
-
-
 @pytest.fixture
-def join(app: FastAPI, client: httpx.AsyncClient, connection: Connection) -> Join:
-    """`ann = join("Ann")`: a new account, ann@example.org, logged in."""
-    return lambda name, locale="en": Someone(app, client, connection, name, locale)
-
-
-@pytest.fixture
-def ann(join: Join) -> Someone:
+def ann(join: Join) -> Person:
     return join("Ann")
 
 
 @pytest.fixture
-def bob(join: Join) -> Someone:
+def bob(join: Join) -> Person:
     return join("Bob")
 
 
@@ -128,7 +84,7 @@ class Kept:
     def mutes(self, person: UUID) -> list[Any]:
         return self.rows("SELECT * FROM mutes WHERE person_id = :id ORDER BY since", id=person)
 
-    def event(self, organizer: Someone, *people: UUID, title: str = "Dinner") -> UUID:
+    def event(self, organizer: Person, *people: UUID, title: str = "Dinner") -> UUID:
         values = {"organizer": organizer.account_id, "people": list(people), "title": title}
         event: UUID = self.connection.execute(EVENT, values).scalars().first()  # type: ignore[assignment]
         return event
@@ -147,10 +103,10 @@ Make = Callable[..., Awaitable[dict[str, Any]]]
 
 
 @pytest.fixture
-def make(ann: Someone, kept: Kept) -> Make:
+def make(ann: Person, kept: Kept) -> Make:
     """`channel = await make("webhook")`: a verified channel of Ann's, or not verified yet."""
 
-    async def make(kind: str, who: Someone = ann, *, verified: bool = True, **fields: Any) -> dict[str, Any]:
+    async def make(kind: str, who: Person = ann, *, verified: bool = True, **fields: Any) -> dict[str, Any]:
         body = {"type": kind, "name": f"My {kind}"} | ADDRESSES[kind] | fields
         made = await who.post("/me/channels", json=body)
         assert made.status_code == 201, made.text

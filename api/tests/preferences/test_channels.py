@@ -14,14 +14,16 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from .conftest import ADDRESSES, DEFAULTS, SECRET_PATH, Kept, Make, Someone
+from api.tests.conftest import Person
+
+from .conftest import ADDRESSES, DEFAULTS, SECRET_PATH, Kept, Make
 
 HINTS = {"email": "a…@elsewhere.example", "webhook": "https://hooks.example.com", "apprise": "tgram://…"}
 HOOK = {"type": "webhook", "name": "Hook", "url": "https://hooks.example.com/in"}
 
 
 @pytest.mark.parametrize("kind", list(ADDRESSES))
-async def test_a_channel_begins_unverified_with_a_code_on_its_way(ann: Someone, kept: Kept, kind: str) -> None:
+async def test_a_channel_begins_unverified_with_a_code_on_its_way(ann: Person, kept: Kept, kind: str) -> None:
     made = await ann.post("/me/channels", json={"type": kind, "name": " Mine ", "digest": "hourly"} | ADDRESSES[kind])
     assert made.status_code == 201, made.text
     channel = made.json()
@@ -82,7 +84,7 @@ async def test_a_secret_is_as_standard_webhooks_writes_it(make: Make) -> None:
         ({"kinds": []}, "/kinds"),
     ],
 )
-async def test_a_fault_is_pointed_at(ann: Someone, kept: Kept, change: dict[str, Any], pointer: str) -> None:
+async def test_a_fault_is_pointed_at(ann: Person, kept: Kept, change: dict[str, Any], pointer: str) -> None:
     refused = await ann.post("/me/channels", json=HOOK | change)
     assert refused.status_code == 422, refused.text
     assert pointer in [fault["pointer"] for fault in refused.json()["errors"]]
@@ -90,12 +92,12 @@ async def test_a_fault_is_pointed_at(ann: Someone, kept: Kept, change: dict[str,
 
 
 @pytest.mark.parametrize(("kind", "pointer"), [("webhook", "/url"), ("apprise", "/url"), ("email", "/email")])
-async def test_a_channel_needs_an_address(ann: Someone, kind: str, pointer: str) -> None:
+async def test_a_channel_needs_an_address(ann: Person, kind: str, pointer: str) -> None:
     refused = await ann.post("/me/channels", json={"type": kind, "name": "Nowhere"})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
 
 
-async def test_there_is_a_limit_to_channels(ann: Someone, bob: Someone, kept: Kept, make: Make) -> None:
+async def test_there_is_a_limit_to_channels(ann: Person, bob: Person, kept: Kept, make: Make) -> None:
     first = await make("webhook")
     kept.rows("""
         INSERT INTO channels (person_id, type, name, address)
@@ -112,7 +114,7 @@ async def test_there_is_a_limit_to_channels(ann: Someone, bob: Someone, kept: Ke
 
 
 @pytest.mark.usefixtures("within_an_hour")
-async def test_making_channels_is_limited_by_the_hour(ann: Someone) -> None:
+async def test_making_channels_is_limited_by_the_hour(ann: Person) -> None:
     """Each sends a message to an address that may be a stranger's, whatever is deleted again."""
     for _ in range(20):
         made = await ann.post("/me/channels", json=HOOK)
@@ -121,7 +123,7 @@ async def test_making_channels_is_limited_by_the_hour(ann: Someone) -> None:
     assert (await ann.post("/me/channels", json=HOOK)).status_code == 429
 
 
-async def test_they_are_listed_in_pages(ann: Someone, bob: Someone, make: Make) -> None:
+async def test_they_are_listed_in_pages(ann: Person, bob: Person, make: Make) -> None:
     made = [(await make(kind, verified=False))["id"] for kind in ("webhook", "email", "apprise")]
     await make("webhook", bob)
     first = (await ann.get("/me/channels?limit=2")).json()
@@ -132,7 +134,7 @@ async def test_they_are_listed_in_pages(ann: Someone, bob: Someone, make: Make) 
     assert (await ann.get("/me/channels?cursor=nonsense")).status_code == 422
 
 
-async def test_what_is_given_is_changed_and_the_rest_stays(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_what_is_given_is_changed_and_the_rest_stays(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("webhook")
     del channel["secret"]
     address = f"/me/channels/{channel['id']}"
@@ -157,7 +159,7 @@ async def test_what_is_given_is_changed_and_the_rest_stays(ann: Someone, make: M
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
 
 
-async def test_what_planner_disabled_its_owner_brings_back(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_what_planner_disabled_its_owner_brings_back(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("webhook")
     address = f"/me/channels/{channel['id']}"
     disable = "UPDATE channels SET disabled_at = '2026-05-01T07:00Z', disabled_reason = '410 Gone' RETURNING id"
@@ -171,7 +173,7 @@ async def test_what_planner_disabled_its_owner_brings_back(ann: Someone, make: M
     assert kept.kinds(channel["id"]) == DEFAULTS
 
 
-async def test_a_deleted_channel_is_gone_with_its_address(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_a_deleted_channel_is_gone_with_its_address(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("apprise")
     address = f"/me/channels/{channel['id']}"
     assert (await ann.delete(address)).status_code == 204
@@ -199,7 +201,7 @@ BODIES = {"/me/channels/{channel}": {"name": "Mine now"}, "/me/channels/{channel
 
 
 async def test_a_foreign_channel_is_not_there(
-    ann: Someone, bob: Someone, make: Make, kept: Kept, subtests: pytest.Subtests
+    ann: Person, bob: Person, make: Make, kept: Kept, subtests: pytest.Subtests
 ) -> None:
     channels = [await make("webhook"), await make("webhook", verified=False)]
     before = kept.rows("SELECT channels FROM channels ORDER BY id"), kept.rows("SELECT deliveries FROM deliveries")
@@ -218,7 +220,7 @@ async def test_a_foreign_channel_is_not_there(
     assert before == after
 
 
-async def test_a_personal_token_sees_channels_and_manages_none(ann: Someone, make: Make) -> None:
+async def test_a_personal_token_sees_channels_and_manages_none(ann: Person, make: Make) -> None:
     channel = await make("webhook")
     token = (await ann.post("/me/tokens", json={"name": "all", "scopes": ["read", "write"]})).json()["token"]
     headers = {"Authorization": f"Bearer {token}"}
@@ -229,7 +231,7 @@ async def test_a_personal_token_sees_channels_and_manages_none(ann: Someone, mak
         assert answer.status_code == (200 if method == "GET" else 403), f"{method} {path}"
 
 
-async def test_the_two_newest_secrets_sign(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_the_two_newest_secrets_sign(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("webhook")
     secrets = [channel["secret"]]
     for _ in range(2):
@@ -243,13 +245,13 @@ async def test_the_two_newest_secrets_sign(ann: Someone, make: Make, kept: Kept)
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/no-webhook")
 
 
-async def test_two_rotations_at_once_are_two(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_two_rotations_at_once_are_two(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("webhook")
     rotated = await asyncio.gather(*(ann.post(f"/me/channels/{channel['id']}/secret") for _ in range(2)))
     assert set(kept.address(channel["id"])["secrets"]) == {answer.json()["secret"] for answer in rotated}
 
 
-async def test_a_test_is_a_delivery(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_a_test_is_a_delivery(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("webhook")
     address = f"/me/channels/{channel['id']}"
     queued = await ann.post(f"{address}/test")
@@ -265,13 +267,13 @@ async def test_a_test_is_a_delivery(ann: Someone, make: Make, kept: Kept) -> Non
 
 
 @pytest.mark.usefixtures("within_an_hour")
-async def test_tests_are_limited_by_the_hour(ann: Someone, make: Make) -> None:
+async def test_tests_are_limited_by_the_hour(ann: Person, make: Make) -> None:
     address = f"/me/channels/{(await make('webhook'))['id']}/test"
     statuses = [(await ann.post(address)).status_code for _ in range(61)]
     assert statuses == [202] * 60 + [429]
 
 
-async def test_the_log_shows_each_try(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_the_log_shows_each_try(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("webhook")
     event = kept.event(ann, ann.person_id)
     [code] = kept.deliveries(channel["id"])
@@ -331,7 +333,7 @@ async def test_the_log_shows_each_try(ann: Someone, make: Make, kept: Kept) -> N
 
 
 async def test_addresses_are_sealed_and_never_shown(
-    ann: Someone, make: Make, kept: Kept, caplog: pytest.LogCaptureFixture
+    ann: Person, make: Make, kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not in an answer, not in a log, not in the tables."""
     caplog.set_level(logging.DEBUG)
@@ -365,7 +367,7 @@ async def test_addresses_are_sealed_and_never_shown(
     assert not [text for text in logged + tables if secret in text]
 
 
-async def test_an_address_whose_key_is_gone(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_an_address_whose_key_is_gone(ann: Person, make: Make, kept: Kept) -> None:
     """It can be seen for what it is, and deleted."""
     channel = await make("webhook")
     lost = Sealer(SecretStr("another key altogether, long enough")).seal({"url": "https://hooks.example.com"})
@@ -381,6 +383,6 @@ class TestWithinANetwork:
     def settings(self, settings: Settings) -> Settings:
         return settings.model_copy(update={"outbound_networks": "127.0.0.0/8", "webhook_http": True})
 
-    async def test_a_webhook_may_lead_there(self, ann: Someone) -> None:
+    async def test_a_webhook_may_lead_there(self, ann: Person) -> None:
         made = await ann.post("/me/channels", json=HOOK | {"url": "http://127.0.0.1:8080/in?key=1"})
         assert (made.status_code, made.json()["hint"]) == (201, "http://127.0.0.1:8080")

@@ -5,12 +5,14 @@ from uuid import uuid4
 
 from planner_common.people import person_id
 
-from .conftest import Join, Kept, Someone
+from api.tests.conftest import Join, Person
+
+from .conftest import Kept
 
 BOB = person_id("bob@example.org")
 
 
-async def test_muting_and_unmuting_are_intervals(ann: Someone, bob: Someone, kept: Kept) -> None:
+async def test_muting_and_unmuting_are_intervals(ann: Person, bob: Person, kept: Kept) -> None:
     event = kept.event(ann, BOB)
     for method in ("PUT", "PUT", "DELETE", "DELETE", "PUT"):
         answer = await bob.request(method, f"/events/{event}/mute")
@@ -22,20 +24,20 @@ async def test_muting_and_unmuting_are_intervals(ann: Someone, bob: Someone, kep
     assert kept.mutes(ann.person_id) == []
 
 
-async def test_the_organizer_may_mute_too(ann: Someone, kept: Kept) -> None:
+async def test_the_organizer_may_mute_too(ann: Person, kept: Kept) -> None:
     event = kept.event(ann, BOB)
     assert (await ann.put(f"/events/{event}/mute")).status_code == 204
     assert len(kept.mutes(ann.person_id)) == 1
 
 
-async def test_at_once_it_is_muted_once(bob: Someone, ann: Someone, kept: Kept) -> None:
+async def test_at_once_it_is_muted_once(bob: Person, ann: Person, kept: Kept) -> None:
     event = kept.event(ann, BOB)
     answers = await asyncio.gather(*(bob.put(f"/events/{event}/mute") for _ in range(5)))
     assert {answer.status_code for answer in answers} == {204}
     assert len(kept.mutes(BOB)) == 1
 
 
-async def test_a_foreign_event_is_not_there(ann: Someone, bob: Someone, join: Join, kept: Kept) -> None:
+async def test_a_foreign_event_is_not_there(ann: Person, bob: Person, join: Join, kept: Kept) -> None:
     carl = join("Carl")
     event = kept.event(ann, BOB)
     for method in ("PUT", "DELETE"):
@@ -47,7 +49,7 @@ async def test_a_foreign_event_is_not_there(ann: Someone, bob: Someone, join: Jo
     assert kept.rows("SELECT * FROM mutes") == []
 
 
-async def test_muted_events_are_listed_in_pages(ann: Someone, bob: Someone, kept: Kept) -> None:
+async def test_muted_events_are_listed_in_pages(ann: Person, bob: Person, kept: Kept) -> None:
     events = [kept.event(ann, BOB, title=title) for title in ("Breakfast", "Lunch", "Dinner")]
     for event in events:
         await bob.put(f"/events/{event}/mute")
@@ -64,7 +66,7 @@ async def test_muted_events_are_listed_in_pages(ann: Someone, bob: Someone, kept
     assert len((await bob.get("/me/mutes")).json()["items"]) == 2
 
 
-async def test_who_has_left_sees_no_title_and_can_unmute(ann: Someone, bob: Someone, kept: Kept) -> None:
+async def test_who_has_left_sees_no_title_and_can_unmute(ann: Person, bob: Person, kept: Kept) -> None:
     event = kept.event(ann, BOB)
     await bob.put(f"/events/{event}/mute")
     kept.rows("UPDATE participants SET until_change = 9 RETURNING id")

@@ -10,7 +10,9 @@ from planner_common.deliveries import DEFAULT_KINDS, KINDS, ROUTED
 from planner_common.models import metadata
 from sqlalchemy import text
 
-from .conftest import DEFAULTS, Kept, Make, Someone
+from api.tests.conftest import Person
+
+from .conftest import DEFAULTS, Kept, Make
 
 UNTOUCHED = {
     "quiet_hours": None,
@@ -24,7 +26,7 @@ CHANGED = {
 }
 
 
-async def test_untouched_all_but_answers_come_by_email(ann: Someone, kept: Kept) -> None:
+async def test_untouched_all_but_answers_come_by_email(ann: Person, kept: Kept) -> None:
     assert list(DEFAULT_KINDS) == DEFAULTS
     answer = await ann.get("/me/preferences")
     assert (answer.status_code, answer.json()) == (200, UNTOUCHED)
@@ -34,7 +36,7 @@ async def test_untouched_all_but_answers_come_by_email(ann: Someone, kept: Kept)
     assert kept.routes(ann.person_id) == []
 
 
-async def test_what_is_put_is_what_is_got(ann: Someone, bob: Someone, kept: Kept) -> None:
+async def test_what_is_put_is_what_is_got(ann: Person, bob: Person, kept: Kept) -> None:
     put = await ann.put("/me/preferences", json=CHANGED)
     assert (put.status_code, put.json()) == (200, CHANGED)
     assert (await ann.get("/me/preferences")).json() == CHANGED
@@ -56,7 +58,7 @@ async def test_what_is_put_is_what_is_got(ann: Someone, bob: Someone, kept: Kept
     assert (row.quiet_from, row.email_paused_at) == (None, None)
 
 
-async def test_a_route_ends_as_the_next_begins(ann: Someone, kept: Kept) -> None:
+async def test_a_route_ends_as_the_next_begins(ann: Person, kept: Kept) -> None:
     for kinds in (["removal"], [], ["reminder", "update", "update"], ["update", "reminder"]):
         body = UNTOUCHED | {"email": {"kinds": kinds, "digest": "none", "paused": False}}
         assert (await ann.put("/me/preferences", json=body)).status_code == 200
@@ -66,7 +68,7 @@ async def test_a_route_ends_as_the_next_begins(ann: Someone, kept: Kept) -> None
     assert third.until is None
 
 
-async def test_each_channel_takes_its_own_kinds(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_each_channel_takes_its_own_kinds(ann: Person, make: Make, kept: Kept) -> None:
     hook, chat = await make("webhook"), await make("apprise")
     waiting = await make("email", verified=False)
     seen = (await ann.get("/me/preferences")).json()
@@ -82,7 +84,7 @@ async def test_each_channel_takes_its_own_kinds(ann: Someone, make: Make, kept: 
     assert kept.routes(ann.person_id) == []
 
 
-async def test_a_change_is_told_by_the_routes_of_its_time(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_a_change_is_told_by_the_routes_of_its_time(ann: Person, make: Make, kept: Kept) -> None:
     """The statement of the fan-out, on what was written here."""
     hook = await make("webhook")
     event = kept.event(ann, ann.person_id)
@@ -136,7 +138,7 @@ def email(**changes: Any) -> dict[str, Any]:
     ],
 )
 async def test_a_fault_is_pointed_at_and_nothing_changes(
-    ann: Someone, kept: Kept, change: dict[str, Any], pointer: str
+    ann: Person, kept: Kept, change: dict[str, Any], pointer: str
 ) -> None:
     refused = await ann.put("/me/preferences", json=CHANGED | change)
     assert refused.status_code == 422, refused.text
@@ -146,14 +148,14 @@ async def test_a_fault_is_pointed_at_and_nothing_changes(
 
 
 @pytest.mark.parametrize("part", ["quiet_hours", "email", "channels"])
-async def test_no_part_may_be_left_out(ann: Someone, part: str) -> None:
+async def test_no_part_may_be_left_out(ann: Person, part: str) -> None:
     refused = await ann.put("/me/preferences", json={name: value for name, value in CHANGED.items() if name != part})
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["pointer"] == f"/{part}"
 
 
 async def test_every_verified_channel_is_named_once_and_no_other(
-    ann: Someone, bob: Someone, make: Make, kept: Kept
+    ann: Person, bob: Person, make: Make, kept: Kept
 ) -> None:
     hook, waiting, foreign = await make("webhook"), await make("email", verified=False), await make("email", bob)
     ended = await make("apprise")
@@ -171,7 +173,7 @@ async def test_every_verified_channel_is_named_once_and_no_other(
     assert kept.rows("SELECT * FROM preferences") == []
 
 
-async def test_at_once_they_leave_one_open_route(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_at_once_they_leave_one_open_route(ann: Person, make: Make, kept: Kept) -> None:
     hook = await make("webhook")
 
     async def put(kinds: list[str]) -> None:
@@ -188,7 +190,7 @@ async def test_at_once_they_leave_one_open_route(ann: Someone, make: Make, kept:
     assert kept.kinds(ann.person_id) == kept.kinds(hook["id"]), "the last one set both"
 
 
-async def test_tokens_read_and_write_by_their_scopes(ann: Someone) -> None:
+async def test_tokens_read_and_write_by_their_scopes(ann: Person) -> None:
     for scopes, expected in ((["read"], 403), (["read", "write"], 200)):
         token = (await ann.post("/me/tokens", json={"name": "script", "scopes": scopes})).json()["token"]
         headers = {"Authorization": f"Bearer {token}"}

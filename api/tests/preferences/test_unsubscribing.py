@@ -1,5 +1,6 @@
 """The link at the end of a mail: a POST ends mails, a GET does nothing (RFC 8058)."""
 
+import asyncio
 import base64
 import hashlib
 import logging
@@ -18,7 +19,9 @@ from planner_common.settings import Settings
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from .conftest import DEFAULTS, Join, Kept, Make, Someone
+from api.tests.conftest import Join, Person
+
+from .conftest import DEFAULTS, Kept, Make
 
 ALL = UUID(int=0)
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -49,7 +52,7 @@ def everything(kept: Kept) -> list[list[Any]]:
     return [kept.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("routes", "mutes", "preferences")]
 
 
-async def test_to_look_changes_nothing(client: httpx.AsyncClient, ann: Someone, kept: Kept) -> None:
+async def test_to_look_changes_nothing(client: httpx.AsyncClient, ann: Person, kept: Kept) -> None:
     event = kept.event(ann, GUEST)
     before = everything(kept)
     for token, choices in [(kept.token(GUEST, event), ["event", "all"]), (kept.token(GUEST, ALL), ["all"])]:
@@ -67,9 +70,7 @@ async def test_to_look_changes_nothing(client: httpx.AsyncClient, ann: Someone, 
     assert everything(kept) == before == [[], [], []]
 
 
-async def test_the_page_loads_nothing_and_is_told_to_nobody(
-    client: httpx.AsyncClient, ann: Someone, kept: Kept
-) -> None:
+async def test_the_page_loads_nothing_and_is_told_to_nobody(client: httpx.AsyncClient, ann: Person, kept: Kept) -> None:
     token = kept.token(GUEST, kept.event(ann, GUEST, title="<script>alert(1)</script>"))
     bad = f"{token[:-6]}AAAA=="
     for answer in (
@@ -104,7 +105,7 @@ async def test_the_page_loads_nothing_and_is_told_to_nobody(
 
 
 @pytest.mark.parametrize("form", ["urlencoded", "multipart"])
-async def test_one_click_mutes_the_event(client: httpx.AsyncClient, ann: Someone, kept: Kept, form: str) -> None:
+async def test_one_click_mutes_the_event(client: httpx.AsyncClient, ann: Person, kept: Kept, form: str) -> None:
     event, other = kept.event(ann, GUEST), kept.event(ann, GUEST)
     body: dict[str, Any] = {"data": ONE_CLICK}
     if form == "multipart":
@@ -122,7 +123,7 @@ async def test_one_click_mutes_the_event(client: httpx.AsyncClient, ann: Someone
 
 
 async def test_one_click_in_a_digest_ends_all_mails(
-    client: httpx.AsyncClient, ann: Someone, make: Make, kept: Kept
+    client: httpx.AsyncClient, ann: Person, make: Make, kept: Kept
 ) -> None:
     hook = await make("webhook")
     for _ in range(2):
@@ -141,7 +142,15 @@ async def test_one_click_in_a_digest_ends_all_mails(
     assert kept.kinds(ann.person_id) == DEFAULTS
 
 
-async def test_the_form_says_which(client: httpx.AsyncClient, ann: Someone, kept: Kept) -> None:
+async def test_at_once_it_is_done_once(client: httpx.AsyncClient, ann: Person, kept: Kept) -> None:
+    event = kept.event(ann, GUEST)
+    for token in (kept.token(GUEST, event), kept.token(GUEST, ALL)):
+        answers = await asyncio.gather(*(client.post(f"/unsubscribe/{token}", data=ONE_CLICK) for _ in range(6)))
+        assert [answer.status_code for answer in answers] == [200] * 6
+    assert (len(kept.mutes(GUEST)), len(kept.routes(GUEST))) == (1, 1)
+
+
+async def test_the_form_says_which(client: httpx.AsyncClient, ann: Person, kept: Kept) -> None:
     event = kept.event(ann, GUEST)
     address = f"/unsubscribe/{kept.token(GUEST, event)}"
     assert says(await client.post(address, data={"what": "event"}), EN["event"])
@@ -165,7 +174,7 @@ async def test_the_form_says_which(client: httpx.AsyncClient, ann: Someone, kept
     ],
 )
 async def test_what_is_unclear_ends_nothing(
-    client: httpx.AsyncClient, ann: Someone, kept: Kept, body: dict[str, Any]
+    client: httpx.AsyncClient, ann: Person, kept: Kept, body: dict[str, Any]
 ) -> None:
     event = kept.event(ann, GUEST)
     answer = await client.post(f"/unsubscribe/{kept.token(GUEST, event)}", **body)
@@ -175,7 +184,7 @@ async def test_what_is_unclear_ends_nothing(
     assert everything(kept) == [[], [], []]
 
 
-async def test_a_link_about_all_ends_no_event(client: httpx.AsyncClient, ann: Someone, kept: Kept) -> None:
+async def test_a_link_about_all_ends_no_event(client: httpx.AsyncClient, ann: Person, kept: Kept) -> None:
     assert (await client.post(f"/unsubscribe/{kept.token(GUEST, ALL)}", data={"what": "event"})).status_code == 400
     assert everything(kept) == [[], [], []]
 
@@ -186,7 +195,7 @@ async def test_a_long_body_is_refused(client: httpx.AsyncClient, kept: Kept) -> 
 
 
 async def test_in_a_mail_to_another_address_it_ends_what_goes_there(
-    client: httpx.AsyncClient, ann: Someone, make: Make, kept: Kept
+    client: httpx.AsyncClient, ann: Person, make: Make, kept: Kept
 ) -> None:
     mail, other = await make("email"), await make("email")
     token = kept.token(ann.person_id, ALL, UUID(mail["id"]))
@@ -198,7 +207,7 @@ async def test_in_a_mail_to_another_address_it_ends_what_goes_there(
 
 
 async def test_a_channel_that_is_gone_stays_gone(
-    client: httpx.AsyncClient, ann: Someone, bob: Someone, make: Make, kept: Kept
+    client: httpx.AsyncClient, ann: Person, bob: Person, make: Make, kept: Kept
 ) -> None:
     ended, foreign = await make("email"), await make("email", bob)
     await ann.delete(f"/me/channels/{ended['id']}")
@@ -218,7 +227,7 @@ async def test_an_event_that_is_not_there_is_no_trouble(client: httpx.AsyncClien
 
 
 async def test_only_our_own_links_are_good(
-    client: httpx.AsyncClient, ann: Someone, kept: Kept, settings: Settings
+    client: httpx.AsyncClient, ann: Person, kept: Kept, settings: Settings
 ) -> None:
     event = kept.event(ann, GUEST)
     good = kept.token(GUEST, event)
@@ -280,7 +289,7 @@ def test_what_a_browser_asks_for(header: str, language: str) -> None:
     assert preferred(header) == language
 
 
-async def test_the_title_is_only_for_who_is_in_the_event(client: httpx.AsyncClient, ann: Someone, kept: Kept) -> None:
+async def test_the_title_is_only_for_who_is_in_the_event(client: httpx.AsyncClient, ann: Person, kept: Kept) -> None:
     event = kept.event(ann, GUEST)
     for person in (GUEST, ann.person_id):
         assert says(await client.get(f"/unsubscribe/{kept.token(person, event)}"), "Dinner")
@@ -293,7 +302,7 @@ async def test_the_title_is_only_for_who_is_in_the_event(client: httpx.AsyncClie
 
 
 async def test_neither_addresses_nor_links_are_told(
-    client: httpx.AsyncClient, ann: Someone, make: Make, kept: Kept, caplog: pytest.LogCaptureFixture
+    client: httpx.AsyncClient, ann: Person, make: Make, kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     mail = await make("email")

@@ -8,11 +8,13 @@ import psycopg
 import pytest
 from planner_common.messages import Channel
 
-from .conftest import ADDRESSES, DEFAULTS, Kept, Make, Someone
+from api.tests.conftest import Person
+
+from .conftest import ADDRESSES, DEFAULTS, Kept, Make
 
 
 @pytest.mark.parametrize("kind", list(ADDRESSES))
-async def test_the_right_code_opens_the_channel(ann: Someone, make: Make, kept: Kept, kind: str) -> None:
+async def test_the_right_code_opens_the_channel(ann: Person, make: Make, kept: Kept, kind: str) -> None:
     channel = await make(kind, verified=False)
     before = kept.address(channel["id"])
     verified = await ann.post(f"/me/channels/{channel['id']}/verify", json={"code": before["code"]})
@@ -30,7 +32,7 @@ def wrong(code: str) -> dict[str, str]:
     return {"code": f"{(int(code) + 1) % 1_000_000:06}"}
 
 
-async def test_wrong_codes_are_counted_until_there_is_a_new_one(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_wrong_codes_are_counted_until_there_is_a_new_one(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("apprise", verified=False)
     address = f"/me/channels/{channel['id']}"
     code = kept.address(channel["id"])["code"]
@@ -55,7 +57,7 @@ async def test_wrong_codes_are_counted_until_there_is_a_new_one(ann: Someone, ma
     assert (await ann.post(f"{address}/verify", json={"code": new})).status_code == 200
 
 
-async def test_guesses_at_once_are_counted_one_by_one(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_guesses_at_once_are_counted_one_by_one(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("webhook", verified=False)
     body = wrong(kept.address(channel["id"])["code"])
     guesses = [ann.post(f"/me/channels/{channel['id']}/verify", json=body) for _ in range(9)]
@@ -63,17 +65,17 @@ async def test_guesses_at_once_are_counted_one_by_one(ann: Someone, make: Make, 
     assert sorted(statuses) == [409] * 4 + [422] * 5
 
 
-async def test_a_guess_with_an_idempotency_key_counts_too(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_a_guess_with_an_idempotency_key_counts_too(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("webhook", verified=False)
     body = wrong(kept.address(channel["id"])["code"])
     for tries in (1, 2):
-        headers = ann.headers | {"Idempotency-Key": "the same"}
+        headers = ann.authorization | {"Idempotency-Key": "the same"}
         address = f"/api/v1/me/channels/{channel['id']}/verify"
         assert (await ann.client.post(address, json=body, headers=headers)).status_code == 422
         assert kept.channel(channel["id"]).code_tries == tries
 
 
-async def test_right_codes_at_once_open_one_route(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_right_codes_at_once_open_one_route(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("webhook", verified=False)
     code = {"code": kept.address(channel["id"])["code"]}
     answers = await asyncio.gather(*(ann.post(f"/me/channels/{channel['id']}/verify", json=code) for _ in range(4)))
@@ -81,7 +83,7 @@ async def test_right_codes_at_once_open_one_route(ann: Someone, make: Make, kept
     assert len(kept.routes(channel["id"])) == 1
 
 
-async def test_a_code_is_good_for_half_an_hour(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_a_code_is_good_for_half_an_hour(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("webhook", verified=False)
     row = kept.channel(channel["id"])
     assert row.code_expires_at - row.created_at == timedelta(minutes=30)
@@ -92,20 +94,20 @@ async def test_a_code_is_good_for_half_an_hour(ann: Someone, make: Make, kept: K
 
 
 @pytest.mark.parametrize("code", ["12345", "1234567", "12345a", "१२३४५६", 123456, None])
-async def test_what_is_no_code_is_no_try(ann: Someone, make: Make, kept: Kept, code: object) -> None:
+async def test_what_is_no_code_is_no_try(ann: Person, make: Make, kept: Kept, code: object) -> None:
     channel = await make("webhook", verified=False)
     refused = await ann.post(f"/me/channels/{channel['id']}/verify", json={"code": code})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/code")
     assert kept.channel(channel["id"]).code_tries == 0
 
 
-async def test_a_verified_channel_needs_no_code(ann: Someone, make: Make) -> None:
+async def test_a_verified_channel_needs_no_code(ann: Person, make: Make) -> None:
     channel = await make("webhook")
     refused = await ann.post(f"/me/channels/{channel['id']}/code")
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/verified")
 
 
-async def test_a_new_code_tries_again_what_was_disabled(ann: Someone, make: Make, kept: Kept) -> None:
+async def test_a_new_code_tries_again_what_was_disabled(ann: Person, make: Make, kept: Kept) -> None:
     channel = await make("webhook", verified=False)
     kept.rows("UPDATE channels SET disabled_at = now(), disabled_reason = 'gone' RETURNING id")
     assert (await ann.post(f"/me/channels/{channel['id']}/code")).status_code == 202
@@ -113,7 +115,7 @@ async def test_a_new_code_tries_again_what_was_disabled(ann: Someone, make: Make
 
 
 @pytest.mark.usefixtures("within_an_hour")
-async def test_codes_are_limited_by_the_hour(ann: Someone, bob: Someone, make: Make) -> None:
+async def test_codes_are_limited_by_the_hour(ann: Person, bob: Person, make: Make) -> None:
     mine, other = await make("webhook", verified=False), await make("email", verified=False)
     for number in range(10):
         channel = (mine, other)[number % 2]["id"]
@@ -123,7 +125,7 @@ async def test_codes_are_limited_by_the_hour(ann: Someone, bob: Someone, make: M
     assert (await bob.post(f"/me/channels/{foreign['id']}/code")).status_code == 202
 
 
-async def test_the_dispatcher_is_woken_for_codes_and_tests(ann: Someone, make: Make, database: str) -> None:
+async def test_the_dispatcher_is_woken_for_codes_and_tests(ann: Person, make: Make, database: str) -> None:
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as listener:
 
         async def woken() -> bool:
