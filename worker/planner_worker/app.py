@@ -58,6 +58,8 @@ def configuration() -> dict[str, Any]:
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A Redis that refuses to write (its disk is full) is an outage, not the end of the worker.
+        "broker_channel_error_retry": True,
         "broker_pool_acquire_timeout": SOCKET_SECONDS,
         "result_backend": settings.results(),
         "result_backend_transport_options": redis,

@@ -9,6 +9,7 @@ from celery.worker import consumer
 from planner_common.logging import get_logger, in_short
 from planner_common.settings import get_settings
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from planner_worker.heartbeat import beat
 
@@ -22,6 +23,9 @@ logger = get_logger("planner_worker")
 
 class Consumer(consumer.Consumer):
     """The consumer of `worker_consumer`."""
+
+    said_until = 0.0
+    """Until when it is not said again that Redis refuses to write."""
 
     def ensure_connected(self, connection: Any) -> Any:
         """Wait for the broker as Celery does, but try again each second and log its absence once.
@@ -61,10 +65,23 @@ class Consumer(consumer.Consumer):
         When a message waits for its acknowledgement, closing the connection asks the transport that collecting it has
         just dropped, and the AttributeError would end the worker (celery 5.7.0, kombu 5.7.0).
         """
+        if isinstance(error, ResponseError):
+            self.wait_for_writes(error)
         try:
             super().on_connection_error_after_connected(error)  # type: ignore[no-untyped-call]
         except AttributeError as fault:
             logger.debug("the broken connection was not closed in order", error=str(fault))
+
+    def wait_for_writes(self, error: ResponseError) -> None:
+        """Redis answers and refuses to write: its disk or memory is full. Connecting would succeed and change nothing.
+
+        Said once in a while, since each new connection comes here again.
+        """
+        if time.monotonic() >= self.said_until:
+            logger.warning("dependency away", dependency="redis", error=in_short(error))
+        self.said_until = time.monotonic() + MUTE_SECONDS
+        beat(get_settings().heartbeat_file)
+        time.sleep(RETRY_SECONDS)
 
     def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
         """Acknowledge (or reject) a message in the main loop, and reconnect if that fails.

@@ -6,8 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +272,35 @@ def flower(
         finally:
             status = flower.stop()
     assert status == 0, flower.output.read_text()
+
+
+@pytest.mark.skipif(not hasattr(psutil, "RLIMIT_FSIZE"), reason="this system has no such limit on a process")
+def test_a_redis_whose_disk_is_full_is_waited_for(
+    worker: Process, valkey: Valkey, domain: Domain, send: Callable[..., str]
+) -> None:
+    """It answers, and refuses to write, which ends Celery's own worker."""
+    assert valkey.process is not None
+    process = psutil.Process(valkey.process.pid)
+    _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
+    size = max(path.stat().st_size for path in Path(valkey.data).rglob("*.aof"))
+    process.rlimit(psutil.RLIMIT_FSIZE, (size, hard))
+    try:
+        until(lambda: worker.says("dependency away"), "the worker sees it")
+        until(lambda: worker.heartbeat.stat().st_mtime > time.time() - 2, "it goes on turning")
+        assert worker.process.poll() is None
+    finally:
+        process.rlimit(psutil.RLIMIT_FSIZE, (hard, hard))
+    event = domain.event(ANN, BOB)
+
+    def sent() -> bool:
+        with suppress(Exception):
+            send(event.creation)
+            return True
+        return False
+
+    until(sent, "Redis takes messages again")
+    until(lambda: domain.told(event.creation), "the worker works")
+    assert worker.process.poll() is None
 
 
 def test_flower_asks_for_a_login(flower: tuple[Process, httpx.Client]) -> None:
