@@ -1,12 +1,14 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
 import psycopg
 import pytest
 from planner_common.changes import Kind
+from planner_common.deliveries import Lane
 from planner_common.messages import Channel
 from planner_common.people import person_id
-from planner_common.settings import Settings
+from planner_common.settings import Settings, get_settings
 from planner_worker.tasks.fan_out import fan_out, statement
 from prometheus_client import REGISTRY
 from sqlalchemy import Engine, text
@@ -118,3 +120,144 @@ def test_lateness_is_measured_from_the_change(domain: Domain, settings: Settings
     assert sample("planner_notification_lateness_seconds_count") == count + 1
     assert 100 <= sample("planner_notification_lateness_seconds_sum") - total < 160
     assert sample("planner_notifications_written_total") == written + 2
+
+
+# ---- deliveries
+
+
+def delivered(domain: Domain, change: int) -> list[tuple[str, str]]:
+    """Who is to be sent a change on which type of channel."""
+    rows = domain.connection.execute(
+        text("""
+            SELECT p.email, d.type FROM deliveries d JOIN participants p USING (person_id)
+             WHERE d.change_id = :change ORDER BY p.email, d.type
+        """),
+        {"change": change},
+    )
+    return [(row.email, row.type) for row in rows]
+
+
+def route(domain: Domain, email: str, kinds: list[str], *, channel: str = "webhook", **times: str) -> None:
+    """Where these kinds go for a person; to e-mail, if that is the channel. `times` as PostgreSQL reads them."""
+    person = person_id(email)
+    values = {"since": "-infinity", "until": None, **times}
+    domain.connection.execute(
+        text("""
+            INSERT INTO routes (person_id, channel_id, type, kinds, since, until)
+            VALUES (:person, :channel, :type, :kinds, CAST(:since AS timestamptz), CAST(:until AS timestamptz))
+        """),
+        {
+            "person": person,
+            "channel": person if channel == "email" else uuid4(),
+            "type": channel,
+            "kinds": kinds,
+            **values,
+        },
+    )
+
+
+@pytest.fixture
+def email_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("SMTP_URL", "smtp://127.0.0.1:1")
+    get_settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    get_settings.cache_clear()
+
+
+@pytest.mark.usefixtures("email_on")
+def test_everyone_is_written_to_unless_they_said_otherwise(domain: Domain) -> None:
+    route(domain, BOB, ["update"], channel="email")
+    event = domain.event(ANN, BOB, CAT)
+    assert fan_out([event.creation]) == {"changes": 1, "notifications": 2, "deliveries": 1}
+    assert delivered(domain, event.creation) == [(CAT, "email")]
+    update = domain.change(event, Kind.UPDATE, actor=ANN)
+    fan_out([update])
+    assert delivered(domain, update) == [(BOB, "email"), (CAT, "email")]
+    answer = domain.change(event, Kind.RESPONSE, actor=BOB)
+    assert fan_out([answer]) == {"changes": 1, "notifications": 1, "deliveries": 0}
+
+
+def test_without_a_mail_server_other_channels_are_served(domain: Domain) -> None:
+    route(domain, BOB, ["invitation"])
+    event = domain.event(ANN, BOB, CAT)
+    assert fan_out([event.creation])["deliveries"] == 1
+    assert delivered(domain, event.creation) == [(BOB, "webhook")]
+    assert domain.connection.scalar(text("SELECT email_on FROM changes")) is False
+
+
+@pytest.mark.parametrize(
+    ("times", "counts"),
+    [
+        ({"since": "2020-01-01"}, True),
+        ({"since": "2020-01-01", "until": "2021-01-01"}, False),
+        ({"since": "2040-01-01"}, False),
+        ({"since": "2020-01-01", "until": "2040-01-01"}, True),
+    ],
+)
+def test_routes_count_as_they_were_when_the_change_was_made(
+    domain: Domain, times: dict[str, str], counts: bool
+) -> None:
+    route(domain, BOB, ["invitation"], **times)
+    event = domain.event(ANN, BOB)
+    assert fan_out([event.creation])["deliveries"] == counts
+
+
+@pytest.mark.usefixtures("email_on")
+@pytest.mark.parametrize(("until", "told"), [(None, False), ("2021-01-01", True)])
+def test_a_muted_event_goes_to_the_inbox_alone(domain: Domain, until: str | None, told: bool) -> None:
+    route(domain, BOB, ["invitation"])
+    event = domain.event(ANN, BOB, CAT)
+    domain.connection.execute(
+        text("INSERT INTO mutes (person_id, event_id, since, until) VALUES (:bob, :event, '2020-01-01', :until)"),
+        {"bob": person_id(BOB), "event": event.id, "until": until},
+    )
+    fan_out([event.creation])
+    assert domain.told(event.creation) == [BOB, CAT]
+    expected = [(BOB, "email"), (BOB, "webhook"), (CAT, "email")] if told else [(CAT, "email")]
+    assert delivered(domain, event.creation) == expected
+
+
+@pytest.mark.usefixtures("email_on")
+@pytest.mark.parametrize(
+    ("starts_in", "size", "kind", "lane"),
+    [
+        ("30 minutes", 1, Kind.CANCELLATION, Lane.URGENT),
+        ("30 minutes", 10_000, Kind.RESCHEDULE, Lane.URGENT),
+        ("30 minutes", 1, Kind.UPDATE, Lane.NORMAL),
+        ("2 hours", 1, Kind.CANCELLATION, Lane.NORMAL),
+        ("-5 minutes", 1, Kind.CANCELLATION, Lane.NORMAL),
+        ("2 hours", 500, Kind.CANCELLATION, Lane.BULK),
+        ("2 hours", 499, Kind.CANCELLATION, Lane.NORMAL),
+    ],
+)
+def test_what_is_about_to_start_is_urgent_and_what_goes_to_many_is_not(
+    domain: Domain, starts_in: str, size: int, kind: Kind, lane: Lane
+) -> None:
+    event = domain.event(ANN, BOB)
+    domain.connection.execute(
+        text("UPDATE events SET starts_at = now() + CAST(:starts_in AS interval)"), {"starts_in": starts_in}
+    )
+    change = domain.change(event, kind, actor=ANN, audience_size=size)
+    fan_out([change])
+    found = domain.connection.scalar(text("SELECT lane FROM deliveries WHERE change_id = :id"), {"id": change})
+    assert found == lane
+
+
+@pytest.mark.usefixtures("email_on")
+def test_deliveries_wake_the_dispatcher_and_come_with_their_notifications(domain: Domain, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"LISTEN {Channel.CHANGES}")
+        event = domain.event(ANN, BOB)
+        fan_out([event.creation])
+        assert len(list(connection.notifies(timeout=5, stop_after=1))) == 1
+        fan_out([event.creation])
+        assert list(connection.notifies(timeout=0.1)) == []
+    assert delivered(domain, event.creation) == [(BOB, "email")]
+
+
+@pytest.mark.usefixtures("email_on")
+def test_what_is_held_is_not_told(domain: Domain) -> None:
+    event = domain.event(ANN, BOB)
+    domain.connection.execute(text("UPDATE changes SET held_at = now()"))
+    assert fan_out([event.creation]) == {"changes": 0, "notifications": 0, "deliveries": 0}

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from planner_common.changes import Kind
 from planner_common.deliveries import TOLD_AS
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
@@ -193,7 +193,7 @@ def look(connection: Connection, held: Sequence[tuple[UUID, int]]) -> list[Facts
 
 
 def _told(
-    connection: Connection, rows: Sequence[Mapping[str, Any]], logs: Mapping[UUID, Sequence[Logged]]
+    connection: Connection, rows: Sequence[RowMapping], logs: Mapping[UUID, Sequence[Logged]]
 ) -> dict[UUID, int]:
     """For news that an earlier message, sent late, may have told already: what that one has shown."""
     earlier = [

@@ -25,7 +25,10 @@ class Handout:
 class Source(Protocol):
     """One kind of work."""
 
-    queues: Sequence[Queue]
+    @property
+    def queues(self) -> Sequence[Queue]:
+        """Where its messages go."""
+
     long_queue: int
     """Messages waiting in a queue from which on it is fed no more: what waits there too long is dispatched twice."""
 
