@@ -69,7 +69,9 @@ PAGE = Environment(autoescape=True, undefined=StrictUndefined).from_string(
 {%- if state in ("asked", "unclear") %}
 <form method="post">
 {%- if of_event %}
-<h2>{{ title or "" }}</h2>
+{%- if title %}
+<h2>{{ title }}</h2>
+{%- endif %}
 <p>{{ texts.event_note }}</p>
 <p><button name="what" value="event">{{ texts.event_button }}</button></p>
 {%- endif %}

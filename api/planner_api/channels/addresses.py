@@ -5,8 +5,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from planner_common.addresses import check_apprise_url, check_url
+from planner_common.people import person_id
 from planner_common.sealing import Sealer, UnsealedError
 from planner_common.settings import Settings
 
@@ -26,12 +28,14 @@ def new_code() -> str:
     return f"{secrets.randbelow(1_000_000):06}"
 
 
-def of_body(body: ChannelIn, settings: Settings) -> dict[str, Any]:
+def of_body(body: ChannelIn, owner: UUID, settings: Settings) -> dict[str, Any]:
     """The address of a new channel, with a webhook's first secret. 422 for what is none, or leads inside."""
     address = body.address()
     field = ADDRESS_OF[body.type]
     if not address:
         raise invalid(f"/{field}", f"a channel of type {body.type} needs it")
+    if body.type == "email" and person_id(body.email) == owner:
+        raise invalid("/email", "is the address of your account, which needs no channel: see the preferences")
     try:
         if body.type == "webhook":
             check_url(body.url, settings)
@@ -60,5 +64,7 @@ def hint(kind: str, sealed: bytes, sealer: Sealer) -> str | None:
     if kind == "email":
         local, _, domain = address["email"].rpartition("@")
         return f"{local[:1]}…@{domain}"
+    if kind == "apprise":
+        return f"{address['url'].partition('://')[0].lower()}://…"
     parts = urlsplit(address["url"])
-    return f"{parts.scheme}://…" if kind == "apprise" else f"{parts.scheme}://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc}"

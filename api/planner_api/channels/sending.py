@@ -1,5 +1,6 @@
 """What goes to a channel at its owner's word: codes and tests. As rows, like all deliveries: workers send them."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from planner_common.deliveries import TOLD_AS, Lane, Purpose
@@ -9,6 +10,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from planner_api.schemas.channels import ChannelDelivery
+
+CODE_VALID = timedelta(minutes=30)
 
 
 async def queue(connection: AsyncConnection, channel: RowMapping, purpose: Purpose) -> UUID:

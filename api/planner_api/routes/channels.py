@@ -1,6 +1,5 @@
 """My channels: the ways by which notifications reach me beside e-mail to the address of my account."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +30,6 @@ from planner_api.schemas.channels import (
 router = make_router("channels")
 
 CHANNELS_PER_PERSON = 20
-CODE_VALID = timedelta(minutes=30)
 NEW_PER_HOUR = "20/hour"
 """Channels that one account may make: each sends a code to an address that may be a stranger's."""
 TESTS_PER_HOUR = "60/hour"
@@ -57,7 +55,7 @@ async def create_channel(
     The address is kept sealed and is not shown again, nor is the secret of a webhook (Standard Webhooks), so no
     `Idempotency-Key` repeats this answer.
     """
-    address = addresses.of_body(body, settings)
+    address = addresses.of_body(body, caller.person_id, settings)
     await kinds.lock(connection, caller.person_id)
     counted = select(func.count()).select_from(channels).where(*reading.owned(caller))
     number = (await connection.execute(counted)).scalar_one()
@@ -71,7 +69,7 @@ async def create_channel(
         "name": body.name,
         "digest": body.digest,
         "address": sealer.seal(address | {"code": addresses.new_code()}),
-        "code_expires_at": func.now() + CODE_VALID,
+        "code_expires_at": func.now() + sending.CODE_VALID,
     }
     row = (await connection.execute(insert(channels).values(values).returning(channels))).mappings().one()
     await sending.queue(connection, row, Purpose.CODE)

@@ -12,7 +12,6 @@ from planner_api.channels.reading import conflict
 from planner_api.dependencies import AccountCallerDep, ConnectionDep, SealerDep
 from planner_api.errors import invalid, problems
 from planner_api.limits import default_rate, limiter
-from planner_api.routes.channels import CODE_VALID
 from planner_api.routing import make_router
 from planner_api.schemas.channels import ChannelOut, Code, Queued
 
@@ -35,7 +34,7 @@ async def send_code(channel_id: UUID, caller: AccountCallerDep, connection: Conn
     values = {
         "address": sealer.seal(sealer.open(row["address"]) | {"code": addresses.new_code()}),
         "code_tries": 0,
-        "code_expires_at": func.now() + CODE_VALID,
+        "code_expires_at": func.now() + sending.CODE_VALID,
         "disabled_at": None,
         "disabled_reason": None,
     }

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from planner_common.sealing import Sealer
 from planner_common.settings import Settings
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from api.tests.conftest import Person
+from api.tests.conftest import Person, until
 
 from .conftest import ADDRESSES, DEFAULTS, SECRET_PATH, Kept, Make
 
@@ -79,13 +80,15 @@ async def test_a_secret_is_as_standard_webhooks_writes_it(make: Make) -> None:
         ({"url": "http://hooks.example.com/in"}, "/url"),
         ({"email": "ann@elsewhere.example"}, "/email"),
         ({"type": "email"}, "/url"),
+        ({"type": "email", "email": "Ann@Example.org", "url": ...}, "/email"),
         ({"type": "apprise"}, "/url"),
         ({"type": "apprise", "url": "file:///etc/passwd"}, "/url"),
         ({"kinds": []}, "/kinds"),
     ],
 )
 async def test_a_fault_is_pointed_at(ann: Person, kept: Kept, change: dict[str, Any], pointer: str) -> None:
-    refused = await ann.post("/me/channels", json=HOOK | change)
+    body = {name: value for name, value in (HOOK | change).items() if value is not ...}
+    refused = await ann.post("/me/channels", json=body)
     assert refused.status_code == 422, refused.text
     assert pointer in [fault["pointer"] for fault in refused.json()["errors"]]
     assert kept.rows("SELECT 1 FROM channels UNION ALL SELECT 1 FROM deliveries") == []
@@ -95,6 +98,20 @@ async def test_a_fault_is_pointed_at(ann: Person, kept: Kept, change: dict[str, 
 async def test_a_channel_needs_an_address(ann: Person, kind: str, pointer: str) -> None:
     refused = await ann.post("/me/channels", json={"type": kind, "name": "Nowhere"})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "hint"),
+    [
+        ("apprise", "NTFYS://[user:s3cr3t@", "ntfys://…"),
+        ("webhook", "https://Hooks.Example.com:8443", "https://Hooks.Example.com:8443"),
+        ("email", "z@elsewhere.example", "z…@elsewhere.example"),
+    ],
+)
+async def test_a_hint_is_what_may_be_shown(ann: Person, kind: str, address: str, hint: str) -> None:
+    body = {"type": kind, "name": "Mine", "email" if kind == "email" else "url": address}
+    made = await ann.post("/me/channels", json=body)
+    assert (made.status_code, made.json()["hint"]) == (201, hint)
 
 
 async def test_there_is_a_limit_to_channels(ann: Person, bob: Person, kept: Kept, make: Make) -> None:
@@ -245,9 +262,19 @@ async def test_the_two_newest_secrets_sign(ann: Person, make: Make, kept: Kept) 
     assert (refused.status_code, refused.json()["type"]) == (409, "/problems/no-webhook")
 
 
-async def test_two_rotations_at_once_are_two(ann: Person, make: Make, kept: Kept) -> None:
+async def test_two_rotations_at_once_are_two(ann: Person, make: Make, kept: Kept, database: str) -> None:
     channel = await make("webhook")
-    rotated = await asyncio.gather(*(ann.post(f"/me/channels/{channel['id']}/secret") for _ in range(2)))
+
+    def waiting() -> int:
+        lock = "wait_event_type = 'Lock' AND datname = current_database()"
+        return len(kept.rows(f"SELECT FROM pg_stat_activity WHERE {lock}"))
+
+    async with await psycopg.AsyncConnection.connect(database) as holder:
+        await holder.execute("SELECT FROM channels FOR UPDATE")
+        rotating = asyncio.gather(*(ann.post(f"/me/channels/{channel['id']}/secret") for _ in range(2)))
+        await until(lambda: waiting() == 2)
+        await holder.rollback()
+        rotated = await rotating
     assert set(kept.address(channel["id"])["secrets"]) == {answer.json()["secret"] for answer in rotated}
 
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from datetime import time
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID, uuid4
 
 import pytest
-from planner_common.deliveries import DEFAULT_KINDS, KINDS, ROUTED
-from planner_common.models import metadata
+from planner_api.schemas.channels import Attempt, ChannelDelivery, Type
+from planner_api.schemas.notifications import NotificationKind
+from planner_common.deliveries import DEFAULT_KINDS, KINDS, ROUTED, ChannelType, Outcome, Purpose, State
 from sqlalchemy import text
 
 from api.tests.conftest import Person
@@ -201,7 +202,11 @@ async def test_tokens_read_and_write_by_their_scopes(ann: Person) -> None:
     assert (await ann.client.put("/api/v1/me/preferences", json=CHANGED)).status_code == 401
 
 
-def test_the_defaults_here_are_those_of_the_tables() -> None:
-    digest = metadata.tables["preferences"].c.email_digest.server_default
-    assert digest is not None
-    assert digest.arg == "none"  # type: ignore[attr-defined]
+def test_the_words_are_those_of_deliveries() -> None:
+    assert get_args(NotificationKind) == KINDS
+    shown = ChannelDelivery.model_fields
+    assert set(get_args(shown["state"].annotation)) == set(State)
+    assert set(get_args(shown["purpose"].annotation)) == set(Purpose)
+    assert set(get_args(Type)) == set(ChannelType)
+    outcome = get_args(Attempt.model_fields["outcome"].annotation)[0]
+    assert set(get_args(outcome)) == set(Outcome)
