@@ -158,11 +158,11 @@ class Server(SMTP):
         envelope, session = self.envelope, self.session
         assert envelope is not None
         assert session is not None
+        if (reply := await self.instead("DATA", envelope.rcpt_tos[0] if envelope.rcpt_tos else "")) is not None:
+            await self.push(reply)
+            return
         if not envelope.rcpt_tos:
             await self.push("503 5.5.1 no recipient")
-            return
-        if (reply := await self.instead("DATA", envelope.rcpt_tos[0])) is not None:
-            await self.push(reply)
             return
         await self.push("354 go on")
         content = (await self._reader.readuntil(b"\r\n.\r\n"))[: -len(b".\r\n")]

@@ -113,8 +113,9 @@ class Settings(BaseSettings):
     """Where people reach the API: the beginning of the links in messages."""
     smtp_url: SecretStr | None = None
     """The mail server: `smtp://user:password@host:587`, or `smtps://…` for TLS from the start. STARTTLS is used where
-    the server offers it; `?starttls=always` refuses to go on without, `?starttls=never` does not ask. Without this
-    setting no e-mail is sent."""
+    the server offers it; `?starttls=always` refuses to go on without, `?starttls=never` does not ask. A password goes
+    unencrypted to this machine only, or after `?starttls=never`. The server's certificate must be good; `?ca=` names
+    a file of those that vouch for it. Without this setting no e-mail is sent."""
     mail_from: str = "Planner <planner@localhost>"
     """Who mails are from. Its domain is that of the Message-IDs."""
     email_connections: int = Field(default=8, ge=1)

@@ -123,7 +123,7 @@ def greeting(name: str | None, reader: Reader) -> str:
     return str(texts["hello"]).format(name=known) if known else str(texts["hello_nobody"])
 
 
-def _body(template: Template, context: Mapping[str, Any]) -> Body:
+def _body(template: Template, context: dict[str, Any]) -> Body:
     text = template.render(context | {gap.value: f"{MARK}{gap}{MARK}" for gap in Gap})
     pieces = text.split(MARK)
     return [Gap(piece) if number % 2 else quoted(piece) for number, piece in enumerate(pieces)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from aiosmtplib import SMTP, SMTPResponse, SMTPServerDisconnected
 
-from planner_worker.mail.replies import DONE, NOT_TAKEN, START_INPUT, UNAVAILABLE, Stage
+from planner_worker.mail.replies import DONE, START_INPUT, UNAVAILABLE, Stage
 from planner_worker.mail.wire import Wire
 
 MAILS = 100
@@ -106,8 +106,8 @@ class Connection:
             if (reply.code // 100 != DONE) if stage is not Stage.DATA else (reply.code != START_INPUT):
                 await self._hear_out(len(commands) - number - 1)
                 break
-        if progress.stage is Stage.DATA and reply.code // 100 == DONE:  # nothing was sent, so nothing was taken
-            return SMTPResponse(NOT_TAKEN, f"DATA was answered with {reply.code} {reply.message}")
+        if progress.stage is Stage.DATA and reply.code // 100 == DONE:
+            raise SMTPServerDisconnected(f"DATA was answered with {reply.code}")  # the replies are not what they seem
         return reply
 
     async def _hear_out(self, replies: int) -> None:

@@ -30,8 +30,6 @@ DONE, NOT_NOW, NEVER = 2, 4, 5
 UNAVAILABLE = 421
 """The server closes the connection, whatever it was asked."""
 START_INPUT = 354
-NOT_TAKEN = 451
-"""Stands for a reply that makes no sense, where none of the mail has been sent."""
 TOO_MUCH = 552
 """Too many recipients, a full mailbox, or too much mail."""
 OURS = frozenset({UNAVAILABLE, 503, 530, 535, 538})

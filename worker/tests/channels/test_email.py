@@ -89,7 +89,8 @@ FATES = [
     ("RCPT", "cut", LATER, None, True),
     ("DATA", "451 4.3.0 not now", LATER, 451, False),
     ("DATA", "554 5.6.0 no", REFUSED, 554, False),
-    ("DATA", "250 what?", LATER, 451, False),
+    ("DATA", "250 what?", LATER, None, True),
+    ("DATA", "354 go on\r\n250 2.0.0 taken", LATER, None, True),  # whoever believes that loses a mail
     ("DATA", "cut", LATER, None, True),
     ("END", "452 4.3.1 disk full", LATER, 452, False),
     ("END", "554 5.7.1 spam", REFUSED, 554, False),
@@ -167,6 +168,19 @@ async def test_a_refused_recipient_leaves_nothing_to_the_next_mail(
     await channel.send(message(item(), to="first@example.org"))
     assert (await channel.send(message(item(), to="second@example.org"))).outcome is ACCEPTED
     assert [mail.recipients for mail in taken()] == [["second@example.org"]]
+
+
+async def test_a_server_that_waits_for_a_mail_to_nobody_gets_none(
+    sink: Sink, channel: Email, taken: Callable[[], list[Mail]]
+) -> None:
+    await channel.send(message(item()))
+    sink.behave(Rule("RCPT", "550 5.1.1 nobody here", times=1), Rule("DATA", "354 go on", times=1))
+    assert (await channel.send(message(item()))).status == 550
+    sink.behave()
+    assert (await channel.send(message(item()))).outcome is ACCEPTED
+    first, second = taken()
+    pipelining = sink._given["pipelining"]
+    assert (first.connection != second.connection) == pipelining  # who goes step by step never says DATA
 
 
 async def test_a_server_that_restarted_is_not_noticed(
