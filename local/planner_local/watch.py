@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import httpx
+from planner_common.messages import Queue
 from prometheus_client.parser import text_string_to_metric_families
 
 from planner_local.client import ApiError, Person
@@ -111,8 +112,10 @@ class QueueWatch:
                 await asyncio.sleep(LOOK_SECONDS)
 
     def _note(self, exposition: str) -> None:
+        """Of changes alone, not of deliveries."""
         total = {"planner_backlog": 0.0, "planner_queue_depth": 0.0}
         for family in text_string_to_metric_families(exposition):
-            if family.name in total:
-                total[family.name] = sum(sample.value for sample in family.samples)
+            for sample in family.samples:
+                if family.name in total and Queue.FAN_OUT in sample.labels.values():
+                    total[family.name] = sample.value
         self.looks.append((time.perf_counter(), total["planner_backlog"], total["planner_queue_depth"]))

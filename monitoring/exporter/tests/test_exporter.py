@@ -6,12 +6,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 from wsgiref.simple_server import make_server
 
 import httpx
 import pytest
+from planner_common.models import audits, deliveries
 from planner_common.settings import Settings
 from planner_exporter.__main__ import TIMEOUT, Exporter, QuietHandler
+from planner_exporter.measure import COUNTED
 from planner_local.servers import Valkey, free_port
 from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.parser import text_string_to_metric_families
@@ -66,12 +70,17 @@ def failure(url: str) -> str:
 
 
 def test_nothing_waits(scrape: Callable[[], dict[str, float]]) -> None:
+    """And no audit was made, of which there is nothing to say, not even 0."""
+    lanes = ("deliver_urgent", "deliver", "deliver_bulk")
     assert scrape() == {
-        "planner_queue_depth fan_out": 0,
-        "planner_queue_depth housekeeping": 0,
+        **{f"planner_queue_depth {queue}": 0 for queue in (*lanes, "fan_out", "housekeeping")},
         "planner_queue_unacked": 0,
-        "planner_backlog fan_out": 0,
-        "planner_backlog_oldest_seconds fan_out": 0,
+        **{f"planner_backlog {work}": 0 for work in (*lanes, "fan_out")},
+        **{f"planner_backlog_oldest_seconds {work}": 0 for work in (*lanes, "fan_out")},
+        "planner_changes_held": 0,
+        "planner_changes_held_oldest_seconds": 0,
+        "planner_deliveries_dead": 0,
+        "planner_deliveries_outcome_unknown": 0,
     }
 
 
@@ -97,6 +106,81 @@ def test_the_backlog_and_its_age(scrape: Callable[[], dict[str, float]], connect
     samples = scrape()
     assert samples["planner_backlog fan_out"] == 2
     assert 3600 <= samples["planner_backlog_oldest_seconds fan_out"] < 3720
+
+
+def test_a_held_change_is_no_backlog_and_is_due_from_the_decision_on(
+    scrape: Callable[[], dict[str, float]], connection: Connection
+) -> None:
+    Domain(connection).event("ann@example.org")
+    connection.execute(text("UPDATE changes SET at = now() - interval '2 h', held_at = now() - interval '1 h'"))
+    samples = scrape()
+    assert samples["planner_backlog fan_out"] == 0
+    assert samples["planner_changes_held"] == 1
+    assert 3600 <= samples["planner_changes_held_oldest_seconds"] < 3720
+    connection.execute(text("UPDATE changes SET held_at = NULL, decided_at = now()"))
+    samples = scrape()
+    assert samples["planner_changes_held"] == 0
+    assert samples["planner_backlog fan_out"] == 1
+    assert samples["planner_backlog_oldest_seconds fan_out"] < 120
+
+
+def deliver(connection: Connection, **columns: object) -> None:
+    """One delivery."""
+    values = {"person_id": uuid4(), "channel_id": uuid4(), "type": "email", **columns}
+    connection.execute(deliveries.insert().values(values))
+
+
+def test_deliveries_that_are_due_by_lane(scrape: Callable[[], dict[str, float]], connection: Connection) -> None:
+    now = datetime.now(UTC)
+    deliver(connection, lane=0, due_at=now - timedelta(hours=1))
+    deliver(connection, lane=0, due_at=now - timedelta(hours=2), state="failed")
+    deliver(connection, lane=0, due_at=now + timedelta(hours=1))
+    deliver(connection, lane=1, due_at=now - timedelta(hours=3), lease_until=now + timedelta(hours=1), sending=True)
+    deliver(connection, lane=2, due_at=now - timedelta(hours=4), state="sent", finished_at=now)
+    samples = scrape()
+    number = [samples[f"planner_backlog {work}"] for work in ("deliver_urgent", "deliver", "deliver_bulk")]
+    hours = [samples[f"planner_backlog_oldest_seconds {work}"] // 3600 for work in ("deliver_urgent", "deliver")]
+    assert number == [2, 1, 0]
+    assert hours == [2, 3]
+    assert samples["planner_backlog_oldest_seconds deliver_bulk"] == 0
+
+
+def test_dead_ones_and_those_whose_outcome_is_unknown(
+    scrape: Callable[[], dict[str, float]], connection: Connection
+) -> None:
+    now = datetime.now(UTC)
+    deliver(connection, state="dead", finished_at=now)
+    deliver(connection, state="dead", finished_at=now, outcome_unknown=True)
+    deliver(connection, state="sent", finished_at=now, outcome_unknown=True)
+    deliver(connection, state="sent", finished_at=now, outcome_unknown=True)
+    samples = scrape()
+    assert samples["planner_deliveries_dead"] == 2
+    assert samples["planner_deliveries_outcome_unknown"] == 3
+
+
+def test_only_so_many_are_counted(scrape: Callable[[], dict[str, float]], connection: Connection) -> None:
+    connection.execute(
+        text("""
+            INSERT INTO deliveries (person_id, channel_id, type, lane, due_at)
+            SELECT uuidv7(), uuidv7(), 'email', 2, now() - make_interval(secs => number)
+              FROM generate_series(1, :number) number
+        """),
+        {"number": COUNTED + 1_000},
+    )
+    samples = scrape()
+    assert samples["planner_backlog deliver_bulk"] == COUNTED
+    assert samples["planner_backlog_oldest_seconds deliver_bulk"] >= COUNTED + 1_000
+
+
+def test_the_newest_audit(scrape: Callable[[], dict[str, float]], connection: Connection) -> None:
+    for minutes, violations in ((20, {"delivery_missing": 9}), (10, {"delivery_missing": 2, "change_stuck": 0})):
+        at = datetime.now(UTC) - timedelta(minutes=minutes)
+        row = {"at": at, "since": at, "seconds": 1, "violations": violations, "information": {}}
+        connection.execute(audits.insert().values(row))
+    samples = scrape()
+    assert samples["planner_audit_violations delivery_missing"] == 2
+    assert samples["planner_audit_violations change_stuck"] == 0
+    assert samples["planner_audit_age_seconds"] // 60 == 10
 
 
 def test_redis_stopped(scrape: Callable[[], dict[str, float]], url: str, valkey: Valkey) -> None:
