@@ -80,15 +80,16 @@ class Options:
 
 class Run:
     def __init__(
-        self, options: Options, thread: Executor, system: System, sink: Sink, ledgers: dict[str, Ledger]
+        self, options: Options, thread: Executor, system: System, sink: Sink, clients: Ledger, faults: Ledger
     ) -> None:
         """`thread`: one, in which the nemesis lives, and which outlives the system."""
         self.options = options
         self.thread = thread
         self.system = system
         self.sink = sink
-        self.ledgers = ledgers
-        self.book = Book(ledgers["clients"])
+        self.clients = clients
+        self.faults = faults
+        self.book = Book(clients)
         self.asker = Asker(Random(f"asker {options.seed}"), lambda: self.gave_up)  # noqa: S311
         self.started = 0.0
         self.gave_up = False
@@ -99,10 +100,10 @@ class Run:
         loop = asyncio.get_running_loop()
         async with connect(self.system.url) as http:
             people = await self.people(http)
-            self.probes = Probes(people[0], people[1], self.asker, self.book, self.ledgers["faults"], self.sink)
+            self.probes = Probes(people[0], people[1], self.asker, self.book, self.faults, self.sink)
             nemesis = Nemesis(
                 Scene(self.system, self.sink),
-                self.ledgers["faults"],
+                self.faults,
                 lambda one, error: loop.call_soon_threadsafe(self.probe, one, "caught", error),
                 lambda one, error: loop.call_soon_threadsafe(self.probe, one, "after", error),
             )
@@ -157,7 +158,7 @@ class Run:
         clients = [make(Random(lots.random()), over=over) for _ in range(CLIENTS)]  # noqa: S311
         crowds = [clients[0].gather_crowds(self.sleep)] if self.options.crowds else []
         await asyncio.gather(*(client.run() for client in clients), *crowds)
-        self.ledgers["clients"].write("over", seconds=time.monotonic() - self.started)
+        self.clients.write("over", seconds=time.monotonic() - self.started)
 
     async def sleep(self, seconds: float) -> None:
         """For so long, or until the faults are over."""
@@ -170,7 +171,7 @@ class Run:
         while time.monotonic() < deadline:
             with suppress(psycopg.OperationalError), self.system.connect() as connection:
                 if connection.execute(LEFT).fetchone() == (0, 0):
-                    self.ledgers["faults"].write("drained")
+                    self.faults.write("drained")
                     return
             await asyncio.sleep(0.1)
 
@@ -189,14 +190,19 @@ def audit(system: System) -> dict[str, Any]:
 def run(options: Options, prepare: Callable[[System], None] = lambda _system: None) -> dict[str, Any]:
     """Run once and return the result, which is in `result.json` too. `prepare` is called with the running system."""
     options.folder.mkdir(parents=True, exist_ok=True)
-    ledgers = {name: Ledger(options.folder / f"{name}.jsonl") for name in ("clients", "faults")}
     sink = Sink(options.folder / "sink", raw=False, seed=options.seed)
     settings = {**SETTINGS, "SMTP_URL": sink.url}
     system = System(options.folder / "system", settings=settings, killable=True, services=SERVICES)
     system.commands |= options.commands
-    with ThreadPoolExecutor(1, "nemesis") as thread, sink, system:
+    with (
+        Ledger(options.folder / "clients.jsonl") as clients,
+        Ledger(options.folder / "faults.jsonl") as faults,
+        ThreadPoolExecutor(1, "nemesis") as thread,
+        sink,
+        system,
+    ):
         prepare(system)
-        one = Run(options, thread, system, sink, ledgers)
+        one = Run(options, thread, system, sink, clients, faults)
         asyncio.run(one.load())
         with system.connect() as connection:
             evidence = gather(options.folder / "clients.jsonl", connection, options.folder / "sink" / "ledger.jsonl")
