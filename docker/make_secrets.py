@@ -39,9 +39,9 @@ def main() -> None:
     database = made("postgres/password", THEIRS)
     redis = made("redis/password", THEIRS)
     keep("redis/password.conf", f"requirepass {redis}", THEIRS)
-    for service in ("migrate", "api", "worker", "exporter"):
+    for service in ("migrate", "api", "dispatcher", "worker", "exporter"):
         keep(f"{service}/database_url", f"postgresql://planner:{database}@postgres:5432/planner", OURS)
-    for service in ("api", "worker", "flower", "exporter"):
+    for service in ("api", "dispatcher", "worker", "flower", "exporter"):
         keep(f"{service}/redis_url", f"redis://:{redis}@redis:6379/0", OURS)
     made("api/signing_key", OURS)
     keep("worker/encryption_keys", made("api/encryption_keys", OURS), OURS)

@@ -26,7 +26,8 @@ from planner_local.servers import Postgres, Valkey, free_port
 
 BIN = Path(sys.executable).parent
 START_SECONDS = 60
-STOP_SECONDS = 25
+STOP_SECONDS = 40
+"""More than any service gives itself."""
 COMMANDS = {
     "api": [sys.executable, "-m", "planner_api"],
     "dispatcher": [sys.executable, "-m", "planner_worker.dispatcher"],

@@ -171,6 +171,12 @@ class Settings(BaseSettings):
     """`auto`: coloured on a terminal, JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @field_validator("smtp_url", mode="before")
+    @classmethod
+    def _nothing_is_no_server(cls, value: str | SecretStr | None) -> str | SecretStr | None:
+        """Compose mounts an empty file where no mail server is set up."""
+        return value or None
+
     @field_validator("outbound_ports")
     @classmethod
     def _ports(cls, value: str) -> str:

@@ -71,6 +71,15 @@ def test_a_setting_given_twice_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_p
         Settings()
 
 
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_an_empty_file_names_no_mail_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str) -> None:
+    (tmp_path / "url").write_text(content)
+    monkeypatch.setenv("SMTP_URL_FILE", str(tmp_path / "url"))
+    assert Settings().smtp_url is None
+    monkeypatch.setenv("SMTP_URL_FILE", "/dev/null")
+    assert Settings().smtp_url is None
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -7,14 +7,16 @@ import pytest
 from tests.compose.stack import LASTING, ROUND, Failed, compose, containers, execute, python, run, service_of
 
 SECRETS = {
-    "api": {"database_url", "redis_url", "signing_key"},
+    "api": {"database_url", "redis_url", "signing_key", "encryption_keys"},
     "dispatcher": {"database_url", "redis_url"},
-    "worker": {"database_url", "redis_url"},
+    "worker": {"database_url", "redis_url", "encryption_keys"},
     "flower": {"redis_url", "password"},
     "exporter": {"database_url", "redis_url"},
     "postgres": {"password"},
     "redis": {"password", "password.conf"},
 }
+SECRET = ("/password", "/signing_key", "/encryption_keys")
+"""How files end that hold a secret itself, and not a URL with one in it."""
 READ_SECRETS = (
     "import json, pathlib;"
     "print(json.dumps({str(f): f.read_text().strip() for f in pathlib.Path('/secrets').rglob('*') if f.is_file()}))"
@@ -70,10 +72,15 @@ def test_a_container_is_bounded(service: str) -> None:
         assert one["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
 
+def has_default_route(service: str) -> bool:
+    routes = execute(service, "cat", "/proc/net/route").splitlines()[1:]
+    return any(route.split()[1] == "00000000" for route in routes)
+
+
 def test_the_data_have_no_way_out_and_no_way_in() -> None:
-    for service in ("postgres", "redis", "worker"):
-        routes = execute(service, "cat", "/proc/net/route").splitlines()[1:]
-        assert not [route for route in routes if route.split()[1] == "00000000"], f"{service} has a default route"
+    for service in ("postgres", "redis", "dispatcher", "exporter"):
+        assert not has_default_route(service), f"{service} has a default route"
+    assert has_default_route("worker"), "mails and webhooks have no way out"
 
 
 @pytest.mark.parametrize("service", LASTING)
@@ -85,8 +92,8 @@ def test_secrets_are_kept_to_themselves() -> None:
     """Not in the environment, an argument, a label, a log, or the configuration."""
     secrets = all_secrets()
     assert len(secrets) > len(SECRETS)
-    passwords = {value for name, value in secrets.items() if name.endswith(("/password", "/signing_key"))}
-    assert len(passwords) == 5  # postgres, redis, api, flower, grafana: no two the same
+    passwords = {value for name, value in secrets.items() if name.endswith(SECRET)}
+    assert len(passwords) == 6  # postgres, redis, flower, grafana, the API's two keys: no two the same
     assert all(len(password) >= 43 for password in passwords)  # 256 bits
     ids = [one["Id"] for one in containers()]
     said = run("docker", "inspect", *ids) + compose("config") + compose("logs", "--no-color") + compose("top")

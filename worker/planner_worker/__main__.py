@@ -14,8 +14,9 @@ from planner_common.settings import Settings, settings_or_exit
 
 from planner_worker.mail.server import Server
 
-STOP_SECONDS = 12
-"""How long running tasks may go on after SIGTERM. Then they are cut off, which only costs their lease."""
+STOP_SECONDS = 33
+"""How long running tasks may go on after SIGTERM. Then they are cut off, which costs a fan-out its lease, but a message
+under way its certainty (`outcome_unknown`): so it is longer than the longest try of any channel, Apprise's 31 s."""
 
 
 def check(settings: Settings) -> None:
