@@ -1,8 +1,6 @@
 """A request with an Idempotency-Key is run once, however often it is sent, and whatever happens meanwhile."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -18,7 +16,9 @@ from planner_common.sealing import Sealer
 from pydantic import SecretStr
 from sqlalchemy import Connection, Engine, event, text
 
-from .conftest import Person, Register, until
+from api.tests.locking import locked, someone_waits
+
+from .conftest import Person, Register
 from .events.test_calendars import calendar, component
 from .test_requests import assert_problem
 from .test_transactions import TOKEN, at_commit
@@ -142,21 +142,6 @@ async def test_a_key_is_its_account_s_own(
     assert_problem(await client.post("/api/v1/events", json=EVENT, headers=KEY), 401, "unauthorized")
     assert_replay(await ann.post("/events", json=EVENT, headers=KEY), first)
     assert rows(connection, "events") == 2
-
-
-@contextmanager
-def locked(engine: Engine, event: str) -> Iterator[None]:
-    """Hold the event, so that whoever wants to change it waits."""
-    with engine.begin() as connection:
-        connection.execute(text("SELECT FROM events WHERE id = :event FOR UPDATE"), {"event": event})
-        yield
-
-
-async def someone_waits(connection: Connection) -> None:
-    waiting = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    await until(lambda: connection.execute(waiting).scalar_one() == 1)
 
 
 async def test_of_two_at_once_one_is_run(

@@ -18,7 +18,9 @@ from planner_common.models import metadata
 from planner_common.people import person_id
 from planner_common.settings import Settings
 from pydantic import SecretStr
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
+
+from api.tests.locking import locked, someone_waits
 
 from .conftest import EVENT, Log, Make
 from .test_calendars import calendar, component
@@ -286,13 +288,13 @@ async def test_of_very_many_the_first_are_listed_and_all_are_counted(
 
 
 async def test_what_others_write_meanwhile_is_not_in_it(
-    ann: Any, bob: Any, make: Make, worker_engine: Any, app: FastAPI, log: Log
+    ann: Any, bob: Any, make: Make, worker_engine: Engine, connection: Connection, log: Log
 ) -> None:
     """Nor is it in the way of the preview: only who changes the same event waits."""
     event = await make(BOB)
-    with worker_engine.begin() as other:
-        other.execute(text("SELECT FROM events WHERE id = :event FOR UPDATE"), {"event": event["id"]})
+    with locked(worker_engine, event["id"]):
         waiting = asyncio.create_task(ann.post(f"/events/{event['id']}/cancel?dry_run=true"))
+        await someone_waits(connection)
         for _ in range(3):
             assert (await bob.post("/events", json=EVENT | {"participants": [{"email": CARL}]})).status_code == 201
     preview = (await waiting).json()
