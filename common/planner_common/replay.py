@@ -40,8 +40,10 @@ class Wanted:
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
         """For `d`, deliveries: SQL, and the values it binds."""
-        # Not bound: the planner is to see that an index of the dead ones alone will do.
+        # Not bound: the planner is to see that an index of the dead ones, or of the unfinished ones, will do.
         found = [f"d.state = '{State(self.state).value}'"]
+        if self.state in (State.PENDING, State.FAILED):
+            found.append("d.finished_at IS NULL")
         found += [sql for name, sql in CONDITIONS.items() if getattr(self, name) is not None]
         values = {name: getattr(self, name) for name in CONDITIONS if getattr(self, name) is not None}
         if self.person is not None:
@@ -108,12 +110,15 @@ def listing(wanted: Wanted, limit: int, before: UUID | None = None) -> Statement
     return text(f"WITH d AS MATERIALIZED ({found}) {SHOWN} ORDER BY d.id DESC"), {**values, "limit": limit}
 
 
-# `found`, deliveries with (id, channel_id, message_id), locked, become due again, as if they had just been made but for
-# what has happened to them. What went out together, a digest, does so again: it is one message, with one id.
+# `found`, deliveries with (id, message_id), locked, become due again, as if they had just been made but for
+# what has happened to them. What went out together, a digest, does so again: it is one message, with one id. IS TRUE
+# keeps PostgreSQL from making a join of IN: after many have died at once it still takes them for few, and would go
+# through them once for each.
 AGAIN = f"""
     together AS MATERIALIZED (
         SELECT d.id FROM deliveries d
-         WHERE d.state = '{State.DEAD}' AND (d.channel_id, d.message_id) IN (SELECT channel_id, message_id FROM found)
+         WHERE d.state = '{State.DEAD}'
+           AND (d.message_id IN (SELECT message_id FROM found WHERE message_id IS NOT NULL)) IS TRUE
          ORDER BY d.id FOR UPDATE SKIP LOCKED
     ), replayed AS (
         UPDATE deliveries d
@@ -126,7 +131,7 @@ AGAIN = f"""
 # Another replay of the same may hold the row: this waits for it, and then finds nothing dead.
 REPLAY = text(f"""
     WITH found AS MATERIALIZED (
-        SELECT id, channel_id, message_id FROM deliveries WHERE id = :id AND state = '{State.DEAD}' FOR UPDATE
+        SELECT id, message_id FROM deliveries WHERE id = :id AND state = '{State.DEAD}' FOR UPDATE
     ), {AGAIN.format(lane="d.lane")}, noted AS (
         INSERT INTO admin_actions (actor, action, detail)
         SELECT CAST(:actor AS uuid), 'delivery.replay', jsonb_build_object('delivery', id) FROM found
@@ -135,7 +140,7 @@ REPLAY = text(f"""
 """)
 REPLAY_SOME = f"""
     WITH found AS MATERIALIZED (
-        SELECT d.id, d.channel_id, d.message_id FROM deliveries d WHERE {{conditions}}
+        SELECT d.id, d.message_id FROM deliveries d WHERE {{conditions}}
          ORDER BY d.id LIMIT :limit FOR UPDATE SKIP LOCKED
     ), {AGAIN.format(lane=Lane.BULK.value)}, noted AS (
         INSERT INTO admin_actions (actor, action, detail)

@@ -17,8 +17,8 @@ from sqlalchemy import TextClause, text
 
 from planner_api.schemas.deliveries import DeliveryOut, PersonDeliveries, PersonTold
 
-# Whom a change `c` was told to: all, or those who have a delivery in some state. From an index, and no more than a
-# page has, however many there are. `before`: where the page before ended.
+# Whom changes `c` were told to. Of all, and of those who have a delivery in a state that most end in, only as many of a
+# change's people are read as a page has, however many there are.
 BEFORE = """
     {person} < CASE WHEN c.revision = :before_revision THEN CAST(:before_person AS uuid)
                     ELSE 'ffffffff-ffff-ffff-ffff-ffffffffffff' END
@@ -33,6 +33,16 @@ IN_STATE = f"""
      WHERE d.change_id = c.id AND d.state = '{{state}}' AND {BEFORE.format(person="d.person_id")} {{person}}
      ORDER BY d.person_id DESC LIMIT :limit
 """
+EACH = "changes c LEFT JOIN LATERAL ({told}) told ON true"
+# States that few are in: they are found first, by an index of those alone or by their changes, whichever is shorter.
+RARE = {State.PENDING: "d.finished_at IS NULL", State.FAILED: "d.finished_at IS NULL", State.DEAD: "true"}
+IN_RARE_STATE = """
+    changes c JOIN (
+        SELECT DISTINCT d.change_id, d.person_id FROM deliveries d
+         WHERE d.state = '{state}' AND {among} {person}
+           AND d.change_id IN (SELECT id FROM changes WHERE event_id = :event)
+    ) told ON told.change_id = c.id AND (c.revision < :before_revision OR told.person_id < :before_person)
+"""
 NOBODY = "SELECT CAST(NULL AS uuid) AS person_id WHERE false"
 KEPT_BACK = f"({HELD}) OR ({REJECTED})"
 # Nobody is told of a deletion, held or not.
@@ -43,7 +53,7 @@ PAGE = f"""
     WITH page AS MATERIALIZED (
         SELECT c.id AS change_id, c.revision, {TOLD_AS} AS kind, c.at, c.email_on, told.person_id,
                CASE WHEN {HELD} THEN c.held_at END AS held_at, CASE WHEN {REJECTED} THEN c.decided_at END AS rejected_at
-          FROM changes c LEFT JOIN LATERAL ({{told}}) told ON true
+          FROM {{told}}
          WHERE c.event_id = :event AND c.revision <= :before_revision {{revision}}
            AND (told.person_id IS NOT NULL {{untold}})
          ORDER BY c.revision DESC, told.person_id DESC LIMIT :limit
@@ -101,13 +111,18 @@ class Asked:
         if self.revision is not None:
             revision = "AND c.revision = :revision"
             values["revision"] = self.revision
+        untold = ""
         if self.state is None:
-            told, untold = ALL.format(person=person), "" if person else f"OR {UNTOLD.format(which=KEPT_BACK)}"
+            told = EACH.format(told=ALL.format(person=person))
+            untold = "" if person else f"OR {UNTOLD.format(which=KEPT_BACK)}"
         elif self.state == "held":
-            told, untold = NOBODY, f"OR {UNTOLD.format(which=HELD)}"
+            told = EACH.format(told=NOBODY)
+            untold = f"OR {UNTOLD.format(which=HELD)}"
             del values["before_person"]
+        elif (state := State(self.state)) in RARE:
+            told = IN_RARE_STATE.format(state=state.value, among=RARE[state], person=person)
         else:
-            told, untold = IN_STATE.format(state=State(self.state).value, person=person), ""
+            told = EACH.format(told=IN_STATE.format(state=state.value, person=person))
         return text(PAGE.format(told=told, untold=untold, revision=revision)), values
 
 
