@@ -25,6 +25,10 @@ REFUSED = ("nobody-0@example.net", "nobody-1@example.net", "nobody-2@example.net
 ALWAYS = Rule("RCPT", "550 5.1.1 there is nobody of that name", to=REFUSED)
 
 
+class NothingThereError(Exception):
+    """What a fault was to strike is not there: it does not take place."""
+
+
 @dataclass
 class Scene:
     """What there is to strike."""
@@ -116,9 +120,10 @@ def kill_worker_child(scene: Scene, pick: float) -> Iterator[str]:
     """Celery itself puts another in its place."""
     name = scene.one("worker", pick)
     children = scene.system.children(name)
-    child = children[int(pick * 997) % len(children)]
-    child.kill()
-    yield f"{name}, process {child.pid}"
+    if not children:
+        raise NothingThereError(f"{name} has no children yet")
+    children[int(pick * 997) % len(children)].kill()
+    yield f"{name}, one of {len(children)}"
 
 
 @fault("worker", 0.2, 3)
@@ -238,6 +243,8 @@ def kill_postgres(scene: Scene, pick: float) -> Iterator[str]:
 def crash_postgres(scene: Scene, pick: float) -> Iterator[str]:
     """Killing one of its backends makes it end all others and recover by itself."""
     pids = ours(scene, "SELECT pid FROM")
+    if not pids:
+        raise NothingThereError("nobody is connected")
     os.kill(pids[int(pick * len(pids))], signal.SIGKILL)
     yield "SIGKILL, one backend"
 

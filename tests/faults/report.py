@@ -26,24 +26,25 @@ def result(
 ) -> dict[str, Any]:
     lines = list(read(options.folder / "faults.jsonl"))
     faults = struck(lines)
-    last = max((fault["ended"] for fault in faults), default=0.0)
     drained = next((line["at"] for line in lines if line["what"] == "drained"), None)
-    (seconds,) = (line["seconds"] for line in read(options.folder / "clients.jsonl") if line["what"] == "over")
+    (over,) = (line for line in read(options.folder / "clients.jsonl") if line["what"] == "over")
+    last = max((fault["ended"] for fault in faults), default=over["at"])
     examples: dict[str, list[str]] = defaultdict(list)
     for violation in verdict.violations:
         if len(examples[violation.rule]) < EXAMPLES:
             examples[violation.rule].append(violation.case)
     orphans = sum(line["what"] == "orphan" for line in lines)
-    errors = [fault for fault in faults if fault["error"]]
+    missed = [line for line in lines if line["what"] == "began" and line["error"]]
     return {
-        "ok": not verdict.violations and drained is not None and audited["status"] == 0 and not orphans and not errors,
+        "ok": not verdict.violations and drained is not None and audited["status"] == 0 and not orphans,
         "seed": options.seed,
         "seconds": options.seconds,
         "rate": options.rate,
         "figures": verdict.figures,
-        "writes_per_second": round(verdict.figures["writes_acknowledged"] / seconds, 1),
+        "writes_per_second": round(verdict.figures["writes_acknowledged"] / over["seconds"], 1),
         "failed_tries": dict(failed_tries),
         "faults": faults,
+        "missed": missed,
         "kinds": by_kind(faults),
         "exits": [line for line in lines if line["what"] == "exit"],
         "orphans": orphans,
@@ -64,9 +65,9 @@ def struck(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     probes = {(line["number"], line["stage"]): line for line in lines if line["what"] == "probe"}
     faults = []
     for line in lines:
-        if line["what"] != "ended":
+        number = line.get("number")
+        if line["what"] != "ended" or began[number]["error"]:
             continue
-        number = line["number"]
         those = [probes.get((number, stage)) for stage in ("caught", "after")]
         told = [max(probe["inbox"], probe["mail"]) for probe in those if probe is not None]
         caught = those[0]
@@ -79,7 +80,7 @@ def struck(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "ended": line["ended"],
                 "recovered": round(max(0.0, max(told) - line["ended"]), 2) if len(told) == len(those) else None,
                 "late": round(max(caught["inbox"], caught["mail"]) - caught["made"], 2) if caught else None,
-                "error": began[number]["error"] or line["error"],
+                "error": line["error"],
             }
         )
     for fault in faults:
@@ -150,4 +151,5 @@ def table(found: Mapping[str, Any]) -> str:
     for rule, cases in found["examples"].items():
         lines += ["", f"{rule}: {found['violations'][rule]}", *(f"  {case}" for case in islice(cases, EXAMPLES))]
     lines += [f"\nfault {one['number']} {one['kind']}: {one['error']}" for one in found["faults"] if one["error"]]
+    lines += [f"\nmissed: fault {one['number']} {one['kind']}: {one['error']}" for one in found["missed"]]
     return "\n".join(lines) + "\n"

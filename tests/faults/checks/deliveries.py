@@ -39,7 +39,7 @@ def check(evidence: Evidence) -> Iterator[Violation]:
 def _due(held: Held) -> Iterator[Violation]:
     there = Counter((one.change_id, one.person_id) for one in held.deliveries if one.channel_id == one.person_id)
     wishes = Wishes(held)
-    for notification in held.notifications:
+    for notification in set(held.notifications):
         change = held.changes.get(notification.change_id)
         if change is None or change.fanned_out_at is None:
             continue
