@@ -16,6 +16,8 @@ from tests.faults.schedule import Planned
 WATCH_SECONDS = 0.25
 RESTART_SECONDS = 1.0
 """After which whatever ended by itself is started again: what a restart policy does."""
+HEALINGS = 3
+"""How often a service that does not stay is started again when all faults are over."""
 ORPHANS_SECONDS = 20.0
 
 Tell = Callable[[Planned, str | None], object]
@@ -119,8 +121,20 @@ class Nemesis:
             if name not in system.processes or system.pid(name) is None:
                 system.start(name)
         for name in system.services:
-            system.ready(name)
+            self._bring_up(name)
         self.ledger.write("healed")
+
+    def _bring_up(self, name: str) -> None:
+        """Wait until a service is ready. One that ends instead, by what has just happened, is started again."""
+        for _ in range(HEALINGS):
+            try:
+                self.scene.system.ready(name)
+            except RuntimeError:
+                self.ledger.write("exit", service=name, status=self.scene.system.processes[name].poll())
+                self.scene.system.start(name)
+            else:
+                return
+        self.scene.system.ready(name)
 
     def end_orphans(self) -> None:
         """Note, and end, children that have outlived their killed main process: they should have seen it."""
