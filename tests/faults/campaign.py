@@ -22,7 +22,7 @@ SLACK_SECONDS = 600
 
 def seeds(value: str) -> list[int]:
     """`1-20`, `7`, `1,5,9-11`."""
-    found = []
+    found: list[int] = []
     for part in value.split(","):
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)

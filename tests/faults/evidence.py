@@ -29,6 +29,8 @@ class ClientWrite:
     """`acknowledged`, `refused`, or `unknown`: it may have happened or not."""
     revision: int | None = None
     """The event's, after it."""
+    status: int | None = None
+    """Of HTTP, where it was refused."""
     mute: bool = False
 
 
@@ -52,6 +54,7 @@ def _write(line: dict[str, Any], fate: dict[str, Any]) -> ClientWrite:
         UUID(event) if event else None,
         fate.get("what", "unknown"),
         fate.get("revision"),
+        fate.get("status"),
         line.get("mute", False),
     )
 

@@ -41,15 +41,13 @@ class Nemesis:
         """Services whose end was seen, and that are to be started again."""
 
     def run(self, planned: Iterable[Planned]) -> None:
-        """Let all of it happen. Returns when the last fault is over and everything is up."""
+        """Let all of it happen. Returns when the last fault is over."""
         start = time.monotonic()
         for one in planned:
             self._at(start + one.at, partial(self._begin, one))
             self._left += 1
         self._at(start, self._watch)
         self._turn(lambda: not self._left)
-        if not self.done.is_set():
-            self.heal()
 
     def watch(self) -> None:
         """Go on starting again what ends by itself, until `done`."""

@@ -143,6 +143,7 @@ def table(found: Mapping[str, Any]) -> str:
             f"{figures[f'told_by_mail_{name}']:.2f} s" for name in ("p50", "p99", "max")
         ),
         "drained after the last fault": "never" if found["drain_seconds"] is None else f"{found['drain_seconds']} s",
+        "requests that had to be sent again": ", ".join(f"{name}: {n}" for name, n in found["failed_tries"].items()),
         "services that ended by themselves": len(found["exits"]),
         "planner audit": f"exit {found['audit']['status']}",
         "violations": figures["violations"],

@@ -119,6 +119,7 @@ class Run:
                 await unleashed
                 await self.sleep(self.started + self.options.seconds - time.monotonic())
                 self.faults_over.set()
+                await loop.run_in_executor(self.thread, nemesis.heal)
                 watching = loop.run_in_executor(self.thread, nemesis.watch)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(asyncio.shield(working), GIVE_UP_SECONDS)

@@ -8,6 +8,7 @@ import random
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from planner_common.changes import Kind
 from sqlalchemy import bindparam, text
@@ -38,7 +39,8 @@ def ignore_leases_that_ran_out() -> None:
     from planner_worker.due import changes  # noqa: PLC0415
     from planner_worker.due import deliveries as due  # noqa: PLC0415
 
-    for module in changes, due:
+    modules: tuple[Any, ...] = (changes, due)
+    for module in modules:
         module.CLAIM = without(module.CLAIM, " OR lease_until < now()")
 
 

@@ -126,6 +126,10 @@ def not_everyone_invited(evidence: Evidence) -> None:
     people.remove(next(one for one in people if one.email == BEN))
 
 
+def refused_for_no_reason(evidence: Evidence) -> None:
+    evidence.writes.append(replace(evidence.writes[0], id="w7", fate="refused", status=422))
+
+
 def a_mute_forgotten(evidence: Evidence) -> None:
     evidence.writes.append(replace(evidence.writes[0], changes=(), mute=True))
 
@@ -251,6 +255,7 @@ BROKEN: dict[Callable[[Evidence], None], str] = {
     done_by_half: writes.HALF,
     not_everyone_invited: writes.AUDIENCE,
     a_mute_forgotten: writes.LOST,
+    refused_for_no_reason: writes.REFUSED,
     marked_before_it_was_told: notifications.MISSING,
     no_conflict_clause: notifications.TWICE,
     told_to_a_stranger: notifications.EXTRA,

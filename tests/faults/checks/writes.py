@@ -10,7 +10,11 @@ from tests.faults.evidence import Change, ClientWrite, Evidence, Held
 LOST = "an acknowledged write is not there"
 UNEXPECTED = "a change that nobody asked for, or that was made twice"
 HALF = "a write that was done by half"
+REFUSED = "a write was refused that is in order"
 AUDIENCE = "not those told whom the client counted on"
+
+IN_ORDER = (200, 404, 409, 412)
+"""What a write may be answered that changes nothing: it was so already, or others were faster."""
 
 
 def check(evidence: Evidence) -> Iterator[Violation]:
@@ -24,6 +28,9 @@ def check(evidence: Evidence) -> Iterator[Violation]:
         if write.fate == "acknowledged" and write.revision is None and not write.mute:
             yield from _by_kind(write, left, held)
     yield from _mutes(evidence)
+    for write in evidence.writes:
+        if write.fate == "refused" and write.status not in IN_ORDER:
+            yield Violation(REFUSED, f"{write.id}: {write.status}")
     titles = {event.title: event.id for event in held.events.values()}
     for write in evidence.writes:
         if write.fate == "unknown" and not write.mute:
