@@ -58,6 +58,8 @@ def check_host(host: str, allowed: Networks = ()) -> None:
         name = idna.encode(host.removesuffix("."), uts46=True, std3_rules=True).decode("ascii")
     except (idna.IDNAError, UnicodeError) as error:
         raise ValueError(f"{host!r} is not the name of a host.") from error
+    if name.endswith("."):
+        raise ValueError(f"{host!r} is not the name of a host.")
     labels = name.split(".")
     # What a resolver takes for an address in some spelling (`127.1`, `0x7f.1`, `2130706433`) ends in a number; no name
     # of the public DNS does.

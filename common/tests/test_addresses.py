@@ -100,6 +100,7 @@ def test_a_public_url_is_taken(url: str) -> None:
         ("https://example.org/\r\nHost: inside", "spaces"),
         ("https://example.org%00.inside/", "not the name"),
         ("https://a..b/", "not the name"),
+        ("https://127.0.0.1../", "not the name"),
         ("https://example.org/" + URL_LIMIT * "x", "longer than"),
         ("https://localhost/", "not a public name"),
         ("https://redis/", "not a public name"),

@@ -1,7 +1,8 @@
 """Everything else: services that Apprise speaks to, by a URL of the user's.
 
 Apprise's plugins are synchronous, so each message has a thread; what they may do there is `plugins`' matter. What a URL
-says about how to send (timeouts, retries, redirects, certificates, `optional`) is overruled: retries are rows of ours.
+says about how to send (timeouts, redirects, certificates) does not get that far. Its retries are Apprise's and not the
+plugin's, so there are none: retries are rows of ours.
 
 A plugin says only whether it worked. What became of a message is therefore read from the answers it got: the last one
 counts, as a person would read it. A service that says no (4xx, a redirect) will say no again; one that is overloaded or
@@ -39,7 +40,6 @@ SECONDS = 30.0
 """For a message as a whole: some services take several requests."""
 AT_ONCE = 16
 """Messages that a process sends at a time."""
-OVERRULED = frozenset({"cto", "rto", "retry", "wait", "optional", "store", "tz", "emojis", "verify", "redirect"})
 
 
 class Apprise:
@@ -86,13 +86,9 @@ class Apprise:
         parsed = manager[_service(url)].parse_url(url)
         if not parsed or parsed.get("schema") not in SERVICES:
             return None
-        kept = {name: value for name, value in parsed.items() if name not in OVERRULED}
-        asset = apprise.AppriseAsset(
-            app_id="Planner", app_desc="Planner", app_url=self._url, http_redirects=False, async_mode=False
-        )
-        overruled = {"verify": True, "redirect": False}
+        asset = apprise.AppriseAsset(app_id="Planner", app_desc="Planner", app_url=self._url)
         # Without its own way with exceptions, which is to log all that the URL says.
-        return apprise.Apprise.instantiate(kept | overruled, asset=asset, suppress_exceptions=False)
+        return apprise.Apprise.instantiate(parsed, asset=asset, suppress_exceptions=False)
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -117,8 +117,8 @@ class Adapter(HTTPAdapter):
             answer = CALL.get().request(request.method or "", request.url or "", headers, content)
         except (RefusedError, UnreachableError, UnansweredError) as error:
             raise requests.ConnectionError(str(error), request=request) from error
-        # Neither is a redirect shown as one, nor is anything to be decompressed.
-        kept = [(name, value) for name, value in answer.headers if name.lower() not in {"location", "content-encoding"}]
+        # A body that came compressed stays so: requests would take it apart, however large it becomes.
+        kept = [(name, value) for name, value in answer.headers if name.lower() != "content-encoding"]
         response = urllib3.HTTPResponse(
             io.BytesIO(answer.body),
             urllib3.HTTPHeaderDict(kept),
@@ -192,7 +192,7 @@ def _plugins() -> NotificationManager:
     for name, module in list(sys.modules.items()):
         if name.startswith("apprise.") and getattr(module, "requests", None) is requests:
             module.__dict__["requests"] = guarded
-    apprise.AppriseAttachment.instantiate = staticmethod(_nothing)  # type: ignore[assignment]
+    apprise.AppriseAttachment.instantiate = staticmethod(_nothing)  # type: ignore[method-assign]
     logger = logging.getLogger("apprise")
     logger.setLevel(logging.WARNING)
     logger.propagate = False

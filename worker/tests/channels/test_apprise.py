@@ -1,6 +1,7 @@
 """Apprise against a real receiver, by the plugins that post JSON to a URL and by some that are people's."""
 
 import asyncio
+import gzip
 import json
 import logging
 import ssl
@@ -19,11 +20,21 @@ from planner_common.settings import Settings
 from planner_common.summaries import Reader
 from planner_worker.channels import apprise as module
 from planner_worker.channels.apprise import Apprise, host
-from planner_worker.channels.plugins import CALL, Requests, plugins
+from planner_worker.channels.plugins import CALL, Call, Requests, plugins
 from planner_worker.outbound import Outbound, Resolve
 
 from tests.hooks import HookSink, Rule
-from worker.tests.channels.talks import INSIDE, INSIDE_ADDRESSES, Connects, item, message, names, open_settings
+from worker.tests.channels.talks import (
+    INSIDE,
+    INSIDE_ADDRESSES,
+    Connects,
+    answering,
+    item,
+    message,
+    names,
+    open_settings,
+    talking,
+)
 
 
 @asynccontextmanager
@@ -219,7 +230,7 @@ async def test_times_are_ours_whatever_a_url_says(sink: HookSink, rule: Rule, mo
     monkeypatch.setattr(module, "SECONDS", 0.5)
     sink.behave(rule)
     async with opened(open_settings(sink.port)) as channel:
-        result = await channel.send(message(at(sink, "?cto=3600&rto=3600&retry=10&wait=1&optional=yes")))
+        result = await channel.send(message(at(sink, "?cto=3600&rto=3600&retry=10&wait=0&optional=yes")))
     assert (result.outcome, result.host_failed) == (Outcome.UNKNOWN, True)
     assert sink.connections() == 1
 
@@ -327,6 +338,35 @@ async def test_a_proxy_of_the_environment_is_not_asked(sink: HookSink, monkeypat
         monkeypatch.setenv(name, "http://127.0.0.1:9/")
     async with opened(open_settings(sink.port)) as channel:
         assert (await channel.send(message(at(sink)))).outcome is Outcome.ACCEPTED
+
+
+async def test_passwords_of_this_machine_are_not_sent(
+    sink: HookSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """requests would look for one in ~/.netrc."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login planner password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with opened(open_settings(sink.port)) as channel:
+        await channel.send(message(at(sink)))
+    [hook] = sink.hooks()
+    assert hook.headers is not None
+    assert "authorization" not in hook.headers
+
+
+async def test_nothing_is_decompressed() -> None:
+    bomb = gzip.compress(b"x" * 10_000_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
+    loop = asyncio.get_running_loop()
+    async with talking(answering(head + bomb)) as port:
+        outbound = Outbound(open_settings(port))
+
+        def ask() -> bytes:
+            Call(outbound, loop, 20).begin()
+            return Requests().get(f"http://127.0.0.1:{port}/").content
+
+        assert await asyncio.to_thread(ask) == bomb
+        await outbound.close()
 
 
 async def test_many_are_sent_at_once(sink: HookSink) -> None:

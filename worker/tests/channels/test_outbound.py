@@ -57,6 +57,15 @@ async def test_a_name_that_leads_inside_is_refused_when_the_connection_is_made(a
     assert str(raised.value) == f"hooks.example.org resolves to {address}, which is not a public address."
 
 
+@pytest.mark.parametrize("host", ["0x7f.1", "0177.0.0.1", "2130706433", "127.1", "127.0.0.1.."])
+async def test_an_address_is_written_in_one_way(host: str) -> None:
+    """Other spellings serve only those who want it not to be recognised, here and wherever else somebody looks."""
+    async with opened(open_settings(80)) as outbound:
+        with Connects.watched() as connects, pytest.raises(RefusedError):
+            await get(outbound, f"http://{host}/")
+    assert connects == []
+
+
 @pytest.mark.parametrize("url", ["https://localhost.example.org/", "https://127.0.0.1.example.org/"])
 async def test_a_name_is_not_judged_by_how_it_looks(url: str) -> None:
     """Whatever the name: the system's resolver is asked, and what it says is looked at."""
@@ -192,18 +201,18 @@ async def test_a_proxy_of_the_environment_is_not_asked(tmp_path: Path, monkeypat
             assert (await get(outbound, sink.url)).status == 200
 
 
-async def test_what_is_read_has_an_end() -> None:
-    """A server that never stops sending is read up to the limit."""
+async def test_what_is_read_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than the limit is not waited for."""
+    monkeypatch.setattr(module, "BODY_SECONDS", 1_000)
 
-    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def much(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        while True:
-            writer.write(b"x" * 65_536)
-            await writer.drain()
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 70_001)
+        await writer.drain()
+        await asyncio.Event().wait()
 
-    async with talking(flood) as port, opened(open_settings(port)) as outbound:
-        answer = await get(outbound, f"http://127.0.0.1:{port}/", limit=70_000)
+    async with talking(much) as port, opened(open_settings(port)) as outbound, asyncio.timeout(30):
+        answer = await get(outbound, f"http://127.0.0.1:{port}/", limit=70_000, seconds=1_000)
     assert answer.status == 200
     assert answer.body == b"x" * 70_000
 
