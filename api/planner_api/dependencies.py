@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
+SHARED = "shared_transaction"
+"""Where a request's scope has the function that begins a transaction for more than its handler, and then returns it."""
 
 
 @asynccontextmanager
@@ -39,7 +41,7 @@ async def transaction_of(request: Request) -> AsyncIterator[AsyncConnection]:
 
     Where `idempotency` or `rehearsal` surround the request it is theirs, and they say what becomes of it.
     """
-    shared = request.scope.get("shared_transaction")
+    shared = request.scope.get(SHARED)
     if shared is not None:
         yield await shared()
         return
@@ -67,7 +69,7 @@ ConnectionDep = Annotated[AsyncConnection, Depends(transaction, scope="function"
 
 async def statement(request: Request) -> AsyncIterator[AsyncConnection]:
     """A connection for a request that writes by one statement, which PostgreSQL commits before it answers."""
-    if "shared_transaction" in request.scope:
+    if SHARED in request.scope:
         async with transaction_of(request) as connection:
             yield connection
         return

@@ -4,8 +4,8 @@ The answer is kept under the key in the transaction of the request's own writes:
 are there or neither is. While a request runs it holds an advisory lock, which ends with its transaction: of one that
 died nothing is left, and its repeat is run. What has no key is spared all of this.
 
-Only success is kept. Whatever else is answered has changed nothing, so to run it again is right: a client that was
-answered 429, 503 or 409 may send the same key until it gets through.
+Only success is kept. A problem is raised, and with it everything is rolled back: what was refused has changed nothing,
+so to run it again is right. A client that was answered 409, 429 or 503 may send the same key until it gets through.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from planner_api.database import begin
+from planner_api.dependencies import SHARED
 from planner_api.errors import Problem, invalid
 from planner_api.tokens import Caller
 
@@ -35,7 +36,6 @@ KEPT = timedelta(hours=24)
 MAX_ANSWER = 1_000_000
 """Bytes of an answer that are kept at most. Only an import of thousands of events that make no sense is answered at
 more length: it is run again when it is repeated, and finds its events by their UIDs."""
-MAX_SUCCESS = 299
 
 Handle = Callable[[Request], Awaitable[Response]]
 
@@ -149,7 +149,7 @@ class Attempt:
         if self._transaction is None:
             return False
         body: Any = getattr(response, "body", None)
-        if response.status_code <= MAX_SUCCESS and isinstance(body, bytes) and len(body) <= MAX_ANSWER:
+        if isinstance(body, bytes) and len(body) <= MAX_ANSWER:
             headers = {name: value for name, value in response.headers.items() if name != "content-length"}
             answer = {
                 "fingerprint": self._fingerprint,
@@ -165,7 +165,7 @@ async def once(request: Request, handle: Handle, caller: Caller, key: str, *, re
     """Handle a request, unless it was handled before: then its answer is the first one's."""
     async with AsyncExitStack() as stack:
         attempt = Attempt(request, caller, key, stack, reads_body=reads_body)
-        request.scope["shared_transaction"] = attempt.connection
+        request.scope[SHARED] = attempt.connection
         try:
             response = await handle(request)
         except Replay as replay:

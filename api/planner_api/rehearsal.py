@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from planner_api.database import connect
+from planner_api.dependencies import SHARED
 from planner_api.events.previewing import newest, preview
 from planner_api.idempotency import Handle
 
@@ -39,10 +40,9 @@ async def rehearse(request: Request, handle: Handle) -> Response:
                 opened.append((found, await newest(found)))
             return opened[0][0]
 
-        request.scope["shared_transaction"] = connection
+        request.scope[SHARED] = connection
         response = await handle(request)
         await connection()
-        found = await preview(
-            *opened[0], state.settings, response.status_code, from_json(response.body) if response.body else None
-        )
+        answer = from_json(bytes(response.body)) if response.body else None
+        found = await preview(*opened[0], state.settings, response.status_code, answer)
     return Response(found.model_dump_json(), media_type="application/json")

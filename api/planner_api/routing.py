@@ -89,8 +89,8 @@ class Route(APIRoute):
     @cached_property
     def takes_key(self) -> bool:
         """Whether it takes `Idempotency-Key`: POST and PATCH for those who are logged in."""
-        changes = not self.methods.isdisjoint({"POST", "PATCH"})
-        return changes and logged_in in asked_for(self.dependant) and not hasattr(self.endpoint, "shows_secret")
+        changes = {"POST", "PATCH"} & (self.methods or set())
+        return bool(changes) and logged_in in asked_for(self.dependant) and not hasattr(self.endpoint, "shows_secret")
 
     @cached_property
     def rehearses(self) -> bool:

@@ -112,12 +112,12 @@ async def newest(connection: AsyncConnection) -> int:
 
 async def preview(connection: AsyncConnection, since: int, settings: Settings, status: int, answer: Any) -> Preview:
     """What would come of the changes that this transaction has written after the change `since`."""
-    values = {"newest": since, "reach": settings.reach_per_hour}
-    changes = (await connection.execute(CHANGES, values)).mappings().all()
-    diffs = {change["id"]: change for change in changes}
-    values = {"changes": list(diffs), "email_on": settings.smtp_url is not None, "limit": LISTED}
+    brake = {"newest": since, "reach": settings.reach_per_hour}
+    changes = (await connection.execute(CHANGES, brake)).mappings().all()
+    by_id = {change["id"]: change for change in changes}
+    values = {"changes": list(by_id), "email_on": settings.smtp_url is not None, "limit": LISTED}
     rows = (await connection.execute(TOLD, values)).mappings().all()
-    told = [notification(row, diffs[row["change_id"]]) async for row in taking_turns(rows) if row["change_id"]]
+    told = [notification(row, by_id[row["change_id"]]) async for row in taking_turns(rows) if row["change_id"]]
     numbers = rows[0]
     return Preview(
         status=status,
@@ -160,6 +160,6 @@ def channels(row: RowMapping, starts_at: datetime) -> list[PreviewedChannel]:
     for channel_type, digest in sorted(row["channels"], key=lambda one: ORDER.index(one[0])):
         wishes = Wishes(row["time_zone"], row["quiet_from"], row["quiet_to"], digest)
         waits = held_until(row["now"], wishes, starts_at, digested=False)
-        when, reason = (waits[0], Discreet.OWN_CHOICE) if waits else ("now", None)
-        found.append(PreviewedChannel(type=channel_type, when=when, reason=reason))
+        reason = Discreet.OWN_CHOICE if waits else None
+        found.append(PreviewedChannel(type=channel_type, when=waits[0] if waits else "now", reason=reason))
     return found

@@ -116,7 +116,7 @@ async def test_every_request_about_an_event_can_be_rehearsed(
             assert rehearsed.status_code == 200, rehearsed.text
             assert everything(connection) == before
             preview = rehearsed.json()
-            assert preview["dry_run"] is True
+            assert (preview["dry_run"], preview["held"]) == (True, False)
             assert [change["kind"] for change in preview["changes"]] == kinds
             assert (set(emails(preview)), preview["people"]) == (told, len(told))
 
