@@ -39,6 +39,12 @@ READER = text("""
       )
 """)
 
+# Who gets codes at an address that somebody else has entered gets no more of them.
+END_UNVERIFIED = text("""
+    UPDATE channels SET ended_at = now(), address = '', code_expires_at = NULL
+     WHERE id = :channel AND person_id = :person AND verified_at IS NULL AND ended_at IS NULL
+""")
+
 TokenPath = Annotated[str, Path(description="What the link in the mail ends with.")]
 
 
@@ -153,5 +159,7 @@ async def end_mails(connection: AsyncConnection, link: Unsubscription) -> None:
         routes.c.channel_id == channel, routes.c.person_id == person, routes.c.until.is_(None)
     )
     kind = await connection.scalar(of_channel)
-    if kind is not None:  # it has not ended meanwhile
+    if kind is not None:
         await kinds.set_kinds(connection, person, [Wanted(channel, kind, ())])
+    else:
+        await connection.execute(END_UNVERIFIED, {"person": person, "channel": channel})

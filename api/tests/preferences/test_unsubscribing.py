@@ -206,6 +206,18 @@ async def test_in_a_mail_to_another_address_it_ends_what_goes_there(
     assert kept.routes(ann.person_id) == []
 
 
+async def test_who_gets_codes_of_a_stranger_can_end_them(
+    client: httpx.AsyncClient, ann: Person, bob: Person, make: Make, kept: Kept
+) -> None:
+    mail, other = await make("email", verified=False), await make("email", bob, verified=False)
+    for channel in (mail, other):
+        token = kept.token(ann.person_id, ALL, UUID(channel["id"]))
+        assert (await client.post(f"/unsubscribe/{token}", data=ONE_CLICK)).status_code == 200
+    assert (await ann.post(f"/me/channels/{mail['id']}/code")).status_code == 404
+    assert kept.channel(mail["id"]).address == b""
+    assert kept.channel(other["id"]).ended_at is None
+
+
 async def test_a_channel_that_is_gone_stays_gone(
     client: httpx.AsyncClient, ann: Person, bob: Person, make: Make, kept: Kept
 ) -> None:
