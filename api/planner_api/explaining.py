@@ -109,22 +109,26 @@ def explained(row: Mapping[Any, Any], attempts: Sequence[Attempt], reader: Reade
     )
 
 
-def delivery_explained(row: Mapping[Any, Any], attempts: Sequence[Attempt], reader: Reader) -> DeliveryExplained:
+def sentence(row: Mapping[Any, Any], reader: Reader) -> str:
+    """What became of a delivery, or what it waits for."""
     state = State(row["state"])
-    reason = explanations.reason_of(state, row["reason"])
+    return explanations.delivery(
+        state,
+        explanations.reason_of(state, row["reason"]),
+        reader=reader,
+        due_at=row["due_at"],
+        superseded_by=row["superseded_by"],
+        outcome_unknown=row["outcome_unknown"],
+    )
+
+
+def delivery_explained(row: Mapping[Any, Any], attempts: Sequence[Attempt], reader: Reader) -> DeliveryExplained:
     return DeliveryExplained(
         id=row["delivery_id"],
         message_id=row["message_id"],
-        state=state,
-        reason=reason,
-        text=explanations.delivery(
-            state,
-            reason,
-            reader=reader,
-            due_at=row["due_at"],
-            superseded_by=row["superseded_by"],
-            outcome_unknown=row["outcome_unknown"],
-        ),
+        state=row["state"],
+        reason=explanations.reason_of(State(row["state"]), row["reason"]),
+        text=sentence(row, reader),
         superseded_by=row["superseded_by"],
         told_revision=row["told_revision"],
         digest=row["digest"],

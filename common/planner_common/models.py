@@ -141,7 +141,7 @@ changes = Table(
     Column("fanned_out_at", Instant),  # its notifications exist
     Column("counted", Boolean, nullable=False, server_default="false"),  # in `reach`
     Column("held_at", Instant),  # kept back by the brake (reach), until an admin approves or rejects it
-    Column("decided_by", Uuid),  # the admin, a person, who let it go or, where `notify` is false now, did not
+    Column("decided_by", Uuid),  # who let it go or, where `notify` is false now, did not: a person, or held.OPERATOR
     Column("decided_at", Instant),  # from when on it is due, then
     Column("email_on", Boolean, nullable=False, server_default="false"),  # e-mail was set up when it was fanned out
     UniqueConstraint("event_id", "revision"),

@@ -176,7 +176,7 @@ def not_dead(state: str | None) -> str:
     return f"it is {state}, and only what is dead can be replayed"
 
 
-def plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     """A row of `listing` or `ONE` in the shape in which API and command line show it."""
     names = ("id", "state", "reason", "type", "purpose", "outcome_unknown", "tries", "superseded_by", "due_at")
     shown = {name: row[name] for name in (*names, "queued_at", "finished_at", "created_at")}

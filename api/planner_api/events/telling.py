@@ -15,6 +15,7 @@ from planner_common.people import person_id
 from planner_common.summaries import Reader
 from sqlalchemy import TextClause, text
 
+from planner_api.explaining import sentence
 from planner_api.schemas.deliveries import DeliveryOut, PersonDeliveries, PersonTold
 
 # Whom changes `c` were told to. Of all, and of those who have a delivery in a state that most end in, only as many of a
@@ -164,22 +165,12 @@ def delivery(row: Mapping[Any, Any], reader: Reader) -> DeliveryOut:
     reason = explanations.reason_of(state, row["reason"])
     waits = row["finished_at"] is None
     discreet = reason in PRIVATE and not row["mine"]
-    if discreet:
-        sentence = explanations.note("own_choice_waits" if waits else "own_choice_unsent", reader)
-    else:
-        sentence = explanations.delivery(
-            state,
-            reason,
-            reader=reader,
-            due_at=row["due_at"],
-            superseded_by=row["superseded_by"],
-            outcome_unknown=row["outcome_unknown"],
-        )
+    own_choice = "own_choice_waits" if waits else "own_choice_unsent"
     return DeliveryOut(
         type=row["type"],
         state=state,
         reason=Discreet.OWN_CHOICE if discreet else reason,
-        text=sentence,
+        text=explanations.note(own_choice, reader) if discreet else sentence(row, reader),
         superseded_by=row["superseded_by"],
         outcome_unknown=row["outcome_unknown"],
         attempts=row["attempts"],
