@@ -161,13 +161,17 @@ async def test_a_connection_unused_for_long_is_not_tried_again(
     assert len({mail.connection for mail in taken()}) == 2
 
 
-async def test_a_refused_recipient_leaves_nothing_to_the_next_mail(
-    channel: Email, sink: Sink, taken: Callable[[], list[Mail]]
+@pytest.mark.parametrize("at", ["RCPT", "DATA", "END"])
+async def test_a_refusal_leaves_nothing_to_the_next_mail_on_the_connection(
+    channel: Email, sink: Sink, taken: Callable[[], list[Mail]], at: Any
 ) -> None:
-    sink.behave(Rule("DATA", "451 4.3.0 not now", times=1))
-    await channel.send(message(item(), to="first@example.org"))
-    assert (await channel.send(message(item(), to="second@example.org"))).outcome is ACCEPTED
-    assert [mail.recipients for mail in taken()] == [["second@example.org"]]
+    await channel.send(message(item()))
+    sink.behave(Rule(at, "451 4.3.0 not now", times=1))
+    await channel.send(message(item(), to="second@example.org"))
+    assert (await channel.send(message(item(), to="third@example.org"))).outcome is ACCEPTED
+    first, third = taken()
+    assert third.recipients == ["third@example.org"]
+    assert first.connection == third.connection
 
 
 async def test_a_server_that_waits_for_a_mail_to_nobody_gets_none(
