@@ -222,6 +222,25 @@ async def test_what_was_refused_is_run_again(ann: Person, connection: Connection
     assert (answer.status_code, answer.headers.get(REPLAYED)) == (200, None)
 
 
+async def test_what_is_counted_although_it_is_refused_is_counted_with_a_key(
+    ann: Person, app: FastAPI, connection: Connection
+) -> None:
+    """The one thing that a refusal writes: otherwise a key would let codes be guessed without end."""
+    statement = text("""
+        INSERT INTO channels (person_id, type, name, address, code_expires_at)
+        VALUES (:person, 'email', 'mine', :address, now() + interval '1 hour') RETURNING id
+    """)
+    address = app.state.sealer.seal({"email": "ann@elsewhere.example", "code": "123456"})
+    channel = connection.execute(statement, {"person": ann.person_id, "address": address}).scalar_one()
+    path, guess = f"/me/channels/{channel}/verify", {"json": {"code": "654321"}, "headers": KEY}
+    for tries in 1, 2:
+        assert_problem(await ann.post(path, **guess), 422, "invalid")
+        assert connection.execute(text("SELECT code_tries FROM channels")).scalar_one() == tries
+    first = await ann.post(path, json={"code": "123456"}, headers=KEY)
+    assert first.status_code == 200, first.text
+    assert_replay(await ann.post(path, json={"code": "123456"}, headers=KEY), first)
+
+
 async def test_a_key_is_good_for_a_day(ann: Person, connection: Connection) -> None:
     first = await ann.post("/events", json=EVENT, headers=KEY)
     age = text("UPDATE idempotency_keys SET created_at = now() - CAST(:age AS interval)")
