@@ -82,3 +82,14 @@ def test_prometheus_counts_what_happens() -> None:
 def test_prometheus_tells_alertmanager() -> None:
     found = httpx.get(f"{PROMETHEUS}/api/v1/alertmanagers", trust_env=False).json()["data"]["activeAlertmanagers"]
     assert [one["url"] for one in found] == ["http://alertmanager:9093/api/v2/alerts"]
+
+
+@pytest.mark.parametrize(("what", "folder"), [("check", "rules"), ("test", "tests")])
+def test_prometheus_has_the_alerts_and_their_tests_pass(what: str, folder: str) -> None:
+    said = compose(
+        "--profile", "monitoring", "exec", "--no-TTY", "prometheus",
+        "sh", "-c", f"promtool {what} rules /etc/prometheus/{folder}/*.yml",
+    )  # fmt: skip
+    assert "SUCCESS" in said
+    loaded = httpx.get(f"{PROMETHEUS}/api/v1/rules", trust_env=False).json()["data"]["groups"]
+    assert [group["name"] for group in loaded] == ["deliveries"]
