@@ -81,6 +81,11 @@ class Kept:
         kinds: list[str] | None = open_routes[0] if open_routes else None
         return kinds
 
+    def waiting(self) -> int:
+        """How many transactions wait for a lock."""
+        lock = "wait_event_type = 'Lock' AND datname = current_database()"
+        return len(self.rows(f"SELECT FROM pg_stat_activity WHERE {lock}"))
+
     def mutes(self, person: UUID) -> list[Any]:
         return self.rows("SELECT * FROM mutes WHERE person_id = :id ORDER BY since", id=person)
 

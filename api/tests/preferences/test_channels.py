@@ -9,6 +9,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from planner_api.channels import kinds
 from planner_common.sealing import Sealer
 from planner_common.settings import Settings
 from pydantic import SecretStr
@@ -114,13 +115,18 @@ async def test_a_hint_is_what_may_be_shown(ann: Person, kind: str, address: str,
     assert (made.status_code, made.json()["hint"]) == (201, hint)
 
 
-async def test_there_is_a_limit_to_channels(ann: Person, bob: Person, kept: Kept, make: Make) -> None:
+async def test_there_is_a_limit_to_channels(ann: Person, bob: Person, kept: Kept, make: Make, database: str) -> None:
     first = await make("webhook")
     kept.rows("""
         INSERT INTO channels (person_id, type, name, address)
         SELECT person_id, type, name, address FROM channels, generate_series(1, 18) RETURNING id
     """)
-    both = await asyncio.gather(*(ann.post("/me/channels", json=HOOK) for _ in range(2)))
+    async with await psycopg.AsyncConnection.connect(database) as holder:
+        await holder.execute(str(kinds.LOCK).replace(":person", "%s"), [str(ann.person_id)])
+        making = asyncio.gather(*(ann.post("/me/channels", json=HOOK) for _ in range(2)))
+        await until(lambda: kept.waiting() == 2)
+        await holder.rollback()
+        both = await making
     assert sorted(answer.status_code for answer in both) == [201, 409]
     [refused] = [answer.json() for answer in both if answer.status_code == 409]
     assert refused["type"] == "/problems/too-many-channels"
@@ -265,14 +271,10 @@ async def test_the_two_newest_secrets_sign(ann: Person, make: Make, kept: Kept) 
 async def test_two_rotations_at_once_are_two(ann: Person, make: Make, kept: Kept, database: str) -> None:
     channel = await make("webhook")
 
-    def waiting() -> int:
-        lock = "wait_event_type = 'Lock' AND datname = current_database()"
-        return len(kept.rows(f"SELECT FROM pg_stat_activity WHERE {lock}"))
-
     async with await psycopg.AsyncConnection.connect(database) as holder:
         await holder.execute("SELECT FROM channels FOR UPDATE")
         rotating = asyncio.gather(*(ann.post(f"/me/channels/{channel['id']}/secret") for _ in range(2)))
-        await until(lambda: waiting() == 2)
+        await until(lambda: kept.waiting() == 2)
         await holder.rollback()
         rotated = await rotating
     assert set(kept.address(channel["id"])["secrets"]) == {answer.json()["secret"] for answer in rotated}
