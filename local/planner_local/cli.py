@@ -16,7 +16,7 @@ from planner_local.demo import CALENDAR, demonstrate, read_calendar
 from planner_local.guard import guarded
 from planner_local.output import Patient, prefixing
 from planner_local.servers import postgres_programs
-from planner_local.stack import BIN, NAMES, Stack
+from planner_local.stack import BIN, NAMES, OWN, Stack
 from planner_local.state import Addresses, RunningError, alone, forget, running
 from planner_local.supervisor import StartError
 
@@ -73,11 +73,19 @@ def print_addresses(console: Console, addresses: Addresses) -> None:
         ("", addresses.dispatcher_metrics, "of the dispatcher"),
         ("PostgreSQL", addresses.postgres, ".venv/bin/python -m planner_local run psql"),
         ("Valkey", addresses.valkey, f"password in {(secrets / 'valkey_password').relative_to(Path.cwd())}"),
+        ("mails", *_mails(addresses)),
     )
     width = max(len(address) for _, address, _ in rows)
     console.print("Planner is up", style="bold green")
     for name, address, note in rows:
         console.print(f"  [bold]{name:<10}[/bold]  {address:<{width}}  [dim]{note}[/dim]")
+
+
+def _mails(addresses: Addresses) -> tuple[str, str]:
+    """Where they are, or go, and a note."""
+    if addresses.mail:
+        return str(Path(addresses.mail).relative_to(Path.cwd())), "kept there as files: none leaves this machine"
+    return "by SMTP_URL", "to whom they are meant for" if os.environ.get("SMTP_URL") else "none: it is empty"
 
 
 async def _up() -> int:
@@ -166,7 +174,7 @@ def demo(
     raise typer.Exit(status)
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+@app.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
 def run(command: Annotated[list[str], typer.Argument(help="planner audit, psql, celery …")]) -> None:
     """Run a command with the settings of the stack that runs."""
     found = running(FOLDER)
@@ -175,10 +183,11 @@ def run(command: Annotated[list[str], typer.Argument(help="planner audit, psql, 
         raise typer.Exit(1)
     secrets = FOLDER / "secrets"
     host, _, port = found[0].postgres.partition(":")
-    environment = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")} | {
+    environment = {name: value for name, value in os.environ.items() if name not in OWN} | {
         "PATH": f"{BIN}:{postgres_programs()}:{os.environ.get('PATH', os.defpath)}",
         "DATABASE_URL_FILE": str(secrets / "database_url"),
         "REDIS_URL_FILE": str(secrets / "redis_url"),
+        "ENCRYPTION_KEYS_FILE": str(secrets / "encryption_keys"),
         "PGHOST": host,
         "PGPORT": port,
         "PGUSER": "planner",

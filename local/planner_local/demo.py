@@ -14,6 +14,7 @@ import httpx
 from planner_common import audit
 from planner_common.audit import DUE, Findings
 from planner_common.database import make_engine
+from planner_common.deliveries import State
 from planner_common.people import person_id
 from planner_common.settings import Settings
 from pydantic import SecretStr
@@ -93,9 +94,11 @@ async def _demonstrate(
         due = await arrivals(engine, inboxes)
         queue.finish()
         told = [await inbox.read() for inbox in inboxes]
+        mails = await deliveries(engine, inboxes)
     found = await asyncio.to_thread(_audit, engine)
     report.latencies(console, story.causes, inboxes)
     report.queue(console, queue, story.import_sent)
+    report.mails(console, mails, addresses.mail)
     faults = [
         fault
         for inbox, due_here, in_inbox in zip(inboxes, due, told, strict=True)
@@ -104,6 +107,8 @@ async def _demonstrate(
     invited = sum(inbox.count("invitation") for inbox in inboxes)
     if invited != story.imported["created"] * len(guests):
         faults.append(f"{invited} invitations for {story.imported['created']} events and {len(guests)} guests")
+    if left := sum(number for state, number in mails.items() if state not in (State.SENT, State.SUPERSEDED)):
+        faults.append(f"{left} mails were not sent")
     return report.verdict(console, found, sum(map(len, told)), faults)
 
 
@@ -183,6 +188,26 @@ def _due(engine: Engine, ids: list[UUID]) -> tuple[int, list[int]]:
         values = {"since": "-infinity", "event": None, "ids": ids}
         numbers = {row[0]: row[1] for row in connection.execute(mine, values)}
     return pending, [numbers.get(person, 0) for person in ids]
+
+
+async def deliveries(engine: Engine, inboxes: list[Inbox]) -> dict[str, int]:
+    """Wait until what goes to these people beside the inbox has gone, or nothing goes any more. Returns it by state."""
+    ids = [person_id(inbox.person.email) for inbox in inboxes]
+    before: dict[str, int] | None = None
+    patient_until = time.monotonic() + PATIENCE
+    while True:
+        states = await asyncio.to_thread(_states, engine, ids)
+        if not states.keys() & {State.PENDING, State.FAILED} or time.monotonic() > patient_until:
+            return states
+        if states != before:
+            before, patient_until = states, time.monotonic() + PATIENCE
+        await asyncio.sleep(0.1)
+
+
+def _states(engine: Engine, ids: list[UUID]) -> dict[str, int]:
+    theirs = text("SELECT state, count(*) FROM deliveries WHERE person_id = ANY(:ids) GROUP BY state")
+    with engine.connect() as connection:
+        return {row[0]: row[1] for row in connection.execute(theirs, {"ids": ids})}
 
 
 def _audit(engine: Engine) -> Findings:

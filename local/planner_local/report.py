@@ -1,6 +1,6 @@
 """What the demo prints."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -87,6 +87,26 @@ def queue(console: Console, watched: QueueWatch, since: float) -> None:
     drained = f"empty for good {seconds(empty)} after the import was sent" if empty is not None else "never any"
     depth = max(depth for *_, depth in looks)
     console.print(f"at most {most:,.0f} changes waited, and {depth:,.0f} messages in the broker; {drained}")
+
+
+def mails(console: Console, states: Mapping[str, int], folder: str) -> None:
+    """How many went out, and where they are to be read."""
+    if not states:
+        console.print("[bold]Mails[/bold]  none: no mail server is set up")
+        return
+    rest = {
+        "superseded": "not sent, since they were out of date by then",
+        "pending": "waiting",
+        "failed": "to be tried again",
+        "dead": "given up",
+    }
+    said = [
+        f"{states.get('sent', 0):,} sent",
+        *(f"{states[state]:,} {what}" for state, what in rest.items() if state in states),
+    ]
+    console.print(
+        f"[bold]Mails[/bold]  {', '.join(said)}" + (f"; they are files in {folder}" if folder else ""), markup=True
+    )
 
 
 def verdict(console: Console, found: Findings, told: int, faults: Sequence[str]) -> int:

@@ -18,10 +18,10 @@ from planner_local.state import Addresses, State
 from planner_local.supervisor import Service, StartError, Supervised
 
 BIN = Path(sys.executable).parent
-NAMES = ["postgres", "valkey", "migrate", "api", "dispatcher", "worker", "flower", "exporter"]
-STOP_ORDER = (("api", "flower", "exporter", "migrate"), ("dispatcher",), ("worker",), ("valkey", "postgres"))
+NAMES = ["postgres", "valkey", "mail", "migrate", "api", "dispatcher", "worker", "flower", "exporter"]
+STOP_ORDER = (("api", "flower", "exporter", "migrate"), ("dispatcher",), ("worker",), ("mail", "valkey", "postgres"))
 """From the edge inwards, group by group: first nobody asks, then nothing is handed out, then nothing is worked on."""
-GRACE_SECONDS = 20
+GRACE_SECONDS = 40
 """More than any service gives itself."""
 OWN = {
     "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "REDIS_CACHE_URL", "RATE_LIMIT_URL",
@@ -137,6 +137,7 @@ class Stack:
             dispatcher_metrics=f"http://{at['DISPATCHER_METRICS_PORT']}/metrics",
             postgres=at["POSTGRES_PORT"],
             valkey=at["VALKEY_PORT"],
+            mail="" if "SMTP_URL" in self.environment else str(self.folder / "mail"),
         )
 
     def _settings(self) -> dict[str, str]:
@@ -162,6 +163,9 @@ class Stack:
             "PROMETHEUS_MULTIPROC_DIR": str(run / "api-metrics"),
         }
         worker = {"PROMETHEUS_MULTIPROC_DIR": str(run / "worker-metrics"), **sealing}
+        links = {"PUBLIC_URL": self.environment.get("PUBLIC_URL") or self.state.addresses.api}
+        folder = {"MAIL_FOLDER": self.state.addresses.mail}
+        mail = {"SMTP_URL": f"smtp://127.0.0.1:{self.ports['MAIL_PORT']}"} if self.state.addresses.mail else {}
         flower = {"FLOWER_PASSWORD_FILE": str(self.secrets / "flower_password")}
         addresses = self.state.addresses
 
@@ -179,15 +183,18 @@ class Stack:
             return {name: str(self.ports[name]) for name in names}
 
         return {
+            **({"mail": module("planner_local.mail", folder, port("MAIL_PORT"), service="mail")} if mail else {}),
             "migrate": Service([str(BIN / "planner"), "migrate"], common | database),
             "api": module(
-                "planner_api", database, redis, api, port("API_PORT", "API_METRICS_PORT"),
+                "planner_api", database, redis, api, mail, port("API_PORT", "API_METRICS_PORT"),
                 service="api", ready=f"{addresses.api}/readyz",
             ),
             "dispatcher": module(
                 "planner_worker.dispatcher", database, redis, port("DISPATCHER_METRICS_PORT"), service="dispatcher"
             ),
-            "worker": module("planner_worker", database, redis, worker, port("WORKER_METRICS_PORT"), service="worker"),
+            "worker": module(
+                "planner_worker", database, redis, worker, mail, links, port("WORKER_METRICS_PORT"), service="worker"
+            ),
             "flower": module(
                 "planner_worker.flower", redis, flower, port("FLOWER_PORT"),
                 service="flower", ready=f"{addresses.flower}/healthcheck",

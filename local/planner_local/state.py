@@ -31,6 +31,8 @@ class Addresses:
     dispatcher_metrics: str
     postgres: str
     valkey: str
+    mail: str = ""
+    """The folder that mails are kept in; empty when they go to a server that the environment names."""
 
 
 @contextmanager

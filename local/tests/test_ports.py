@@ -9,7 +9,7 @@ from planner_local.supervisor import StartError
 @pytest.fixture
 def usual(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Two neighbours that are free now, so that the machine's own ports don't matter."""
-    first = free_port()
+    first = next(port for port in iter(free_port, None) if ports.problem(port + 1) is None)
     monkeypatch.setattr(ports, "USUAL", {"API_PORT": first, "FLOWER_PORT": first + 1})
     return ports.USUAL
 

@@ -3,11 +3,13 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,10 @@ def test_a_stack_from_start_to_end(
     demo = planner_local("demo")
     assert "12 events imported" in (output := said(demo))
     assert demo.returncode == 0, output
+    of_its_people = re.compile(r"(ann|ben|cleo|dana|eli)\.[0-9a-f]{8}@example\.org\.eml$")
+    mails = [path for path in (tmp_path / ".local" / "mail").iterdir() if of_its_people.search(path.name)]
+    assert f"Mails  {len(mails)} sent" in output
+    assert f"<{api}/unsubscribe/" in message_from_bytes(mails[0].read_bytes())["List-Unsubscribe"]
 
     # Everything dies at once; everything comes back, with its data.
     before = {name: process["pid"] for name, process in content["processes"].items()}
