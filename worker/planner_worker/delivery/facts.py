@@ -17,6 +17,7 @@ REWRITING = (Kind.UPDATE, Kind.RESCHEDULE, Kind.CANCELLATION, Kind.RESTORATION, 
 SHOWING = (Kind.CREATION, Kind.INVITATION, Kind.UPDATE, Kind.RESCHEDULE, Kind.RESTORATION)
 """Kinds whose messages show the whole event."""
 
+# Who has left an event is looked for only where nothing else knows them: that goes through all who were in it.
 # What a person is called and reads: an account's own; a guest reads what the organizer does, in the zone of the event.
 HELD = text(f"""
     SELECT d.id, d.claims, d.change_id, d.person_id, d.channel_id, d.type, d.purpose, d.lane, d.tries, d.digest,
@@ -28,10 +29,11 @@ HELD = text(f"""
            e.all_day, e.starts_at, e.ends_at, e.deleted_at IS NOT NULL AS deleted,
            organizer.name AS organizer_name, organizer.email AS organizer_email,
            organizer.person_id = d.person_id AS organizes,
-           COALESCE(account.email, guest.email) AS email, COALESCE(account.name, guest.name) AS name,
+           COALESCE(account.email, guest.email, gone.email) AS email,
+           COALESCE(account.name, guest.name, gone.name) AS name,
            COALESCE(account.locale, organizer.locale, 'en') AS locale,
            COALESCE(account.time_zone, e.start_zone, organizer.time_zone, 'UTC') AS time_zone,
-           guest.inside, guest.response, answer.response AS answer,
+           guest.id IS NOT NULL AS inside, guest.response, answer.response AS answer,
            ch.id IS NOT NULL AS has_channel, ch.address, ch.verified_at, ch.code_expires_at,
            ch.paused_at IS NOT NULL OR ch.disabled_at IS NOT NULL OR ch.ended_at IS NOT NULL
                OR (ch.id IS NULL AND p.email_paused_at IS NOT NULL) AS closed,
@@ -52,11 +54,13 @@ HELD = text(f"""
       LEFT JOIN channels ch ON ch.id = d.channel_id
       LEFT JOIN preferences p ON p.person_id = d.person_id
       LEFT JOIN routes r ON r.channel_id = d.channel_id AND r.until IS NULL
+      LEFT JOIN participants guest
+        ON guest.event_id = c.event_id AND guest.person_id = d.person_id AND guest.until_change IS NULL
       LEFT JOIN LATERAL (
-          SELECT p.email, p.name, p.response, p.until_change IS NULL AS inside FROM participants p
-           WHERE p.event_id = c.event_id AND p.person_id = d.person_id
-           ORDER BY p.until_change DESC NULLS FIRST LIMIT 1
-      ) guest ON true
+          SELECT p.email, p.name FROM participants p
+           WHERE account.id IS NULL AND guest.id IS NULL AND p.event_id = c.event_id AND p.person_id = d.person_id
+           ORDER BY p.since_change DESC LIMIT 1
+      ) gone ON true
       LEFT JOIN participants answer ON c.kind = '{Kind.RESPONSE}' AND answer.event_id = c.event_id
        AND answer.person_id = c.actor AND answer.until_change IS NULL
      WHERE d.finished_at IS NULL AND NOT d.sending
@@ -151,7 +155,7 @@ class Facts:
     locale: str = "en"
     time_zone: str = "UTC"
     inside: bool | None = None
-    """In the event now; None: never was (an organizer)."""
+    """In the event now, as a participant."""
     response: str | None = None
     answer: str | None = None
     """For the news of an answer: what whoever gave it says now."""
