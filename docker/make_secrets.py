@@ -3,10 +3,14 @@
 A service mounts its own folder at /run/secrets and sees no other. What exists is kept, so doing it again is harmless;
 the URLs are put together anew each time. The files that Planner's own user reads are for that user alone; the official
 images run as other users, so theirs are readable by whoever mounts the folder.
+
+`python make_secrets.py add-key` puts a new key before those that seal what users entrust, and `drop-keys` leaves only
+the first of them: see docs/operations/keys.md for what belongs in between.
 """
 
 import os
 import secrets
+import sys
 from pathlib import Path
 
 ROOT = Path("/secrets")
@@ -34,7 +38,21 @@ def made(name: str, mode: int) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-def main() -> None:
+def encryption_keys(wish: str | None) -> str:
+    """The keys of API and workers, the newest first, after what is wished for."""
+    name = "api/encryption_keys"
+    keys = made(name, OURS).split(",")
+    if wish == "add-key":
+        keys.insert(0, secrets.token_urlsafe(32))
+    elif wish == "drop-keys":
+        del keys[1:]
+    elif wish is not None:
+        sys.exit(f"make_secrets.py: {wish} is neither add-key nor drop-keys")
+    keep(name, ",".join(keys), OURS)
+    return ",".join(keys)
+
+
+def main(wish: str | None = None) -> None:
     os.umask(0o022)
     database = made("postgres/password", THEIRS)
     redis = made("redis/password", THEIRS)
@@ -44,10 +62,10 @@ def main() -> None:
     for service in ("api", "dispatcher", "worker", "flower", "exporter"):
         keep(f"{service}/redis_url", f"redis://:{redis}@redis:6379/0", OURS)
     made("api/signing_key", OURS)
-    keep("worker/encryption_keys", made("api/encryption_keys", OURS), OURS)
+    keep("worker/encryption_keys", encryption_keys(wish), OURS)
     made("flower/password", OURS)
     made("grafana/password", THEIRS)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])

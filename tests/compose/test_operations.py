@@ -1,12 +1,15 @@
 """What an operator does: the commands answer as they expect."""
 
 import os
+from pathlib import Path
 
 import httpx
 import pytest
 from planner_local.client import Person
 
-from tests.compose.stack import compose, execute
+from tests.compose.stack import Failed, compose, execute, python
+
+MAIL_IS_ON = "from planner_common.settings import get_settings; print(get_settings().smtp_url is not None)"
 
 
 def test_flower_asks_for_its_login_and_shows_the_workers() -> None:
@@ -45,6 +48,45 @@ def test_redis_asks_for_a_password() -> None:
 
 def test_the_audit_says_that_all_is_there() -> None:
     assert " 0 missing, 0 extra" in execute("api", "planner", "audit", "--wait", "30")
+
+
+@pytest.mark.parametrize("command", ["dead list", "held list", "user list --admins"])
+def test_the_commands_of_operators_find_nothing_where_there_is_nothing(command: str) -> None:
+    with pytest.raises(Failed, match=r"exit 1\n(no dead deliveries|nothing is held|no admins)\n"):
+        execute("api", "planner", *command.split())
+
+
+def test_mail_is_set_up_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers see it, and say what is wrong with it; the API sees that it is there."""
+    assert python("worker", MAIL_IS_ON) == "False\n"
+    url = tmp_path / "url"
+    tmp_path.chmod(0o755)
+    url.write_text("smtp://mail.example.org\n")
+    monkeypatch.setenv("SMTP_URL_FILE", str(url))
+    compose("up", "--detach", "--wait", "--no-deps", "api", "worker")
+    assert python("api", MAIL_IS_ON) == python("worker", MAIL_IS_ON) == "True\n"
+    url.write_text("mail.example.org\n")
+    said = compose(
+        "run", "--rm", "--no-TTY", "--no-deps", "worker", "sh", "-c", "python -m planner_worker 2>&1; echo $?"
+    )
+    assert said == "setting SMTP_URL must begin with smtp:// or smtps://\n78\n"
+    monkeypatch.delenv("SMTP_URL_FILE")
+    compose("up", "--detach", "--wait", "--no-deps", "api", "worker")
+    assert python("worker", MAIL_IS_ON) == "False\n"
+
+
+def test_keys_are_changed() -> None:
+    """As docs/operations/keys.md says."""
+    made = ("run", "--rm", "--no-TTY", "--no-deps", "secrets", "python", "make_secrets.py")
+    before = execute("api", "cat", "/run/secrets/encryption_keys").strip()
+    compose(*made, "add-key")
+    compose("restart", "api", "worker")
+    compose("up", "--detach", "--wait", "--no-deps", "api", "worker")
+    keys = execute("worker", "cat", "/run/secrets/encryption_keys").strip().split(",")
+    assert keys[1:] == [before]
+    assert "sealed with the first key" in execute("api", "planner", "keys", "rotate")
+    compose(*made, "drop-keys")
+    assert execute("api", "cat", "/run/secrets/encryption_keys").strip() == keys[0]
 
 
 async def test_what_is_told_outlives_the_containers(ann: Person) -> None:
