@@ -11,15 +11,9 @@ or when it is `TAKEN` (it is in the ledger with its 200, and nobody was told). T
 a body after it as HTTP has them, `cut`, `hang`, `drip` (an answer, five bytes a second) or `wait 0.5`.
 """
 
-import json
-import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
-
-from planner_local.guard import tied
+from typing import Any
 
 from tests.smtp import Rule, Sink
 from tests.system import until
@@ -57,6 +51,8 @@ class HookSink(Sink):
     Where it has TLS, its certificate is for 127.0.0.1 and localhost, and is its own authority: `ca`.
     """
 
+    server = SERVER
+
     def __init__(self, folder: Path, *, raw: bool = True, tls: bool = False, seed: int = 1) -> None:
         """`raw`: keep heads and bodies; costs speed."""
         super().__init__(folder, raw=raw, tls="tls" if tls else None, seed=seed)
@@ -65,15 +61,6 @@ class HookSink(Sink):
     @property
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/"
-
-    def start(self) -> Self:
-        command = tied([sys.executable, str(SERVER), json.dumps(self._given)], signal.SIGKILL)
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-        assert self._process.stdout is not None
-        if self._process.stdout.readline() != "ready\n":
-            self.kill()
-            raise RuntimeError("the sink for webhooks did not start")
-        return self
 
     def hooks(self) -> list[Hook]:
         """What was read so far, in order."""
@@ -93,12 +80,6 @@ class HookSink(Sink):
         return self.taken()
 
     def _lines(self, kind: str) -> list[dict[str, Any]]:
-        if self._ledger.exists():
-            with self._ledger.open("rb") as ledger:
-                ledger.seek(self._read)
-                complete = ledger.read().rpartition(b"\n")[0]
-            if complete:
-                self._read += len(complete) + 1
-                for line in map(json.loads, complete.split(b"\n")):
-                    self._noted.setdefault(line.pop("kind"), []).append(line)
+        for line in self._noted_since():
+            self._noted.setdefault(line.pop("kind"), []).append(line)
         return self._noted.get(kind, [])

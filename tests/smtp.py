@@ -79,6 +79,8 @@ class Mail:
 class Sink:
     """Listens on a free port of 127.0.0.1 and keeps it however often it is stopped and started."""
 
+    server = SERVER
+
     def __init__(
         self,
         folder: Path,
@@ -138,12 +140,12 @@ class Sink:
 
     def start(self) -> Self:
         """Start it. It listens when this returns."""
-        command = tied([sys.executable, str(SERVER), json.dumps(self._given)], signal.SIGKILL)
+        command = tied([sys.executable, str(self.server), json.dumps(self._given)], signal.SIGKILL)
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "ready\n":
             self.kill()
-            raise RuntimeError("the SMTP sink did not start")
+            raise RuntimeError(f"{self.server.name} did not start")
         return self
 
     def stop(self) -> None:
@@ -179,14 +181,20 @@ class Sink:
 
     def mails(self) -> list[Mail]:
         """What was taken so far, in order."""
-        if self._ledger.exists():
-            with self._ledger.open("rb") as ledger:
-                ledger.seek(self._read)
-                complete = ledger.read().rpartition(b"\n")[0]
-            if complete:
-                self._read += len(complete) + 1
-                self._mails += [Mail(**json.loads(line)) for line in complete.split(b"\n")]
+        self._mails += [Mail(**line) for line in self._noted_since()]
         return list(self._mails)
+
+    def _noted_since(self) -> list[dict[str, Any]]:
+        """The lines of the ledger that came since this was asked before."""
+        if not self._ledger.exists():
+            return []
+        with self._ledger.open("rb") as ledger:
+            ledger.seek(self._read)
+            complete = ledger.read().rpartition(b"\n")[0]
+        if not complete:
+            return []
+        self._read += len(complete) + 1
+        return [json.loads(line) for line in complete.split(b"\n")]
 
     def wait(self, count: int, seconds: float = 30) -> list[Mail]:
         """What was taken, as soon as there are at least so many."""

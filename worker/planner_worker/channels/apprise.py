@@ -34,7 +34,8 @@ from planner_worker.channels.answers import (
 )
 from planner_worker.channels.plain import Text, text_of
 from planner_worker.channels.plugins import GRACE_SECONDS, Call, Exchange, plugins
-from planner_worker.outbound import Answer, Outbound, RefusedError, UnansweredError, UnreachableError
+from planner_worker.connecting import RefusedError, UnreachableError
+from planner_worker.outbound import Answer, Outbound, UnansweredError
 
 SECONDS = 30.0
 """For a message as a whole: some services take several requests."""

@@ -25,7 +25,8 @@ import urllib3
 from apprise.manager_plugins import NotificationManager
 from requests.adapters import HTTPAdapter
 
-from planner_worker.outbound import Answer, Outbound, RefusedError, UnansweredError, UnreachableError
+from planner_worker.connecting import RefusedError, UnreachableError
+from planner_worker.outbound import Answer, Outbound, UnansweredError
 
 REQUEST_SECONDS = 10.0
 """For one request of a plugin."""

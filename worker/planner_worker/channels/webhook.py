@@ -53,7 +53,8 @@ from planner_worker.channels.answers import (
     secrets_of,
 )
 from planner_worker.channels.plain import sentence, text_of
-from planner_worker.outbound import Answer, Outbound, RefusedError, UnansweredError, UnreachableError
+from planner_worker.connecting import RefusedError, UnreachableError
+from planner_worker.outbound import Answer, Outbound, UnansweredError
 
 SECONDS = 15.0
 """For a try as a whole; Standard Webhooks advises 15 to 30."""

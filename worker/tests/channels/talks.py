@@ -5,14 +5,14 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
 from planner_common.deliveries import Purpose
 from planner_common.settings import Settings
 from planner_common.summaries import Reader
 from planner_worker.channels import Item, Message
-from planner_worker.outbound import Resolve
+from planner_worker.connecting import Resolve
 
 LOOPBACK = "127.0.0.0/8,::1/128"
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -91,6 +91,22 @@ def names(**addresses: Sequence[str] | str) -> Resolve:
         return [value] if isinstance(value, str) else value
 
     return resolve
+
+
+class Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=Closable)
+
+
+@asynccontextmanager
+async def closing(what: T) -> AsyncIterator[T]:
+    """This, closed in the end."""
+    try:
+        yield what
+    finally:
+        await what.close()
 
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -6,8 +6,8 @@ import json
 import logging
 import ssl
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +21,8 @@ from planner_common.summaries import Reader
 from planner_worker.channels import apprise as module
 from planner_worker.channels.apprise import Apprise, host
 from planner_worker.channels.plugins import CALL, Call, Requests, plugins
-from planner_worker.outbound import Outbound, Resolve
+from planner_worker.connecting import Resolve
+from planner_worker.outbound import Outbound
 
 from tests.hooks import HookSink, Rule
 from worker.tests.channels.talks import (
@@ -29,6 +30,7 @@ from worker.tests.channels.talks import (
     INSIDE_ADDRESSES,
     Connects,
     answering,
+    closing,
     item,
     message,
     names,
@@ -37,15 +39,10 @@ from worker.tests.channels.talks import (
 )
 
 
-@asynccontextmanager
-async def opened(
+def opened(
     settings: Settings, resolve: Resolve | None = None, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Apprise]:
-    channel = Apprise(settings, Outbound(settings, resolve=resolve, tls=tls))
-    try:
-        yield channel
-    finally:
-        await channel.close()
+) -> AbstractAsyncContextManager[Apprise]:
+    return closing(Apprise(settings, Outbound(settings, resolve=resolve, tls=tls)))
 
 
 @pytest.fixture

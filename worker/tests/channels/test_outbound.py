@@ -3,14 +3,15 @@
 import asyncio
 import gzip
 import ssl
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 from planner_common.settings import Settings
 from planner_worker import outbound as module
-from planner_worker.outbound import Answer, Outbound, RefusedError, Resolve, UnansweredError, UnreachableError
+from planner_worker.connecting import RefusedError, Resolve, UnreachableError
+from planner_worker.outbound import Answer, Outbound, UnansweredError
 
 from tests.hooks import HookSink, Rule
 from tests.system import until
@@ -19,21 +20,17 @@ from worker.tests.channels.talks import (
     INSIDE_ADDRESSES,
     Connects,
     answering,
+    closing,
     names,
     open_settings,
     talking,
 )
 
 
-@asynccontextmanager
-async def opened(
+def opened(
     settings: Settings, resolve: Resolve | None = None, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Outbound]:
-    outbound = Outbound(settings, resolve=resolve, tls=tls)
-    try:
-        yield outbound
-    finally:
-        await outbound.close()
+) -> AbstractAsyncContextManager[Outbound]:
+    return closing(Outbound(settings, resolve=resolve, tls=tls))
 
 
 async def get(outbound: Outbound, url: str, *, seconds: float = 10, limit: int = 1_000) -> Answer:
@@ -296,6 +293,12 @@ async def test_nobody_there_is_not_the_same_as_no_answer(tmp_path: Path) -> None
 async def test_a_name_that_does_not_resolve_is_nobody_there() -> None:
     async with opened(Settings(), names()) as outbound:
         with pytest.raises(UnreachableError, match=r"hooks\.example\.org does not resolve"):
+            await get(outbound, "https://hooks.example.org/")
+
+
+async def test_a_name_without_an_address_is_nobody_there() -> None:
+    async with opened(Settings(), names(hooks_example_org=[])) as outbound:
+        with pytest.raises(UnreachableError, match="has no address"):
             await get(outbound, "https://hooks.example.org/")
 
 
