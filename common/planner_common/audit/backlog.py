@@ -36,7 +36,8 @@ def pending(connection: Connection) -> tuple[int, timedelta]:
 
 def due(connection: Connection, limit: int = COUNTED) -> int:
     """How many deliveries are due and not finished, up to a limit. Those that will be due later do not count."""
-    return connection.execute(DUE, {"limit": limit}).scalar_one()
+    number: int = connection.execute(DUE, {"limit": limit}).scalar_one()
+    return number
 
 
 def waiting(connection: Connection) -> bool:

@@ -82,6 +82,7 @@ def orphans(scope: Scope) -> str:
 
 def contradictions(scope: Scope) -> str:
     """Likewise: what the states say and what the tries say. A digest's tries are its first delivery's."""
+    of_these = "" if scope.whole else "JOIN looked ON looked.id = a.delivery_id"
     return f"""
         WITH looked AS (
             SELECT t.id, t.change_id, t.person_id, t.channel_id, t.state, t.finished_at, t.outcome_unknown, t.message_id
@@ -89,7 +90,7 @@ def contradictions(scope: Scope) -> str:
         ), tried AS (
             SELECT a.delivery_id, count(*) FILTER (WHERE a.outcome = 'accepted') AS accepted,
                    bool_or(a.outcome IS NULL) AS open, max(a.started_at) AS last_at
-              FROM delivery_attempts a JOIN looked ON looked.id = a.delivery_id GROUP BY a.delivery_id
+              FROM delivery_attempts a {of_these} GROUP BY a.delivery_id
         )
         SELECT found.name, looked.change_id, looked.person_id, looked.channel_id, looked.id AS delivery_id,
                NULL::float AS seconds
