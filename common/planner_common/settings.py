@@ -146,7 +146,7 @@ class Settings(BaseSettings):
     outbound_networks: str = ""
     """Networks within which addresses of users may lie although they are not public, separated by commas."""
     webhook_http: bool = False
-    """Whether webhooks may be plain HTTP."""
+    """Whether webhooks and services of Apprise may be reached by plain HTTP."""
     reach_per_hour: int = Field(default=250_000, ge=0)
     """People whom one account's changes may reach in an hour; what is beyond is held for an admin. 0: no limit."""
     audit_seconds: float = Field(default=300, ge=0)
