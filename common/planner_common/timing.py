@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 from planner_common.deliveries import Reason
 
+WHOLE_DAY_LASTS = timedelta(hours=12)
+"""A whole day ends at midnight in UTC; for people in the west it goes on that much longer."""
 DAILY_AT = time(8)
 """When daily digests go out, by the reader's clock."""
 

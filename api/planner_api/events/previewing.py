@@ -11,7 +11,7 @@ from planner_common.deliveries import LANE, ROUTED, ChannelType, Lane
 from planner_common.explanations import Discreet
 from planner_common.settings import Settings
 from planner_common.summaries import Reader, summary
-from planner_common.timing import Wishes, held_until
+from planner_common.timing import WHOLE_DAY_LASTS, Wishes, held_until
 from sqlalchemy import RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -64,7 +64,7 @@ TOLD = (
          WHERE CASE WHEN routed.channel_id = routed.person_id THEN p.email_paused_at IS NULL
                     ELSE ch.verified_at IS NOT NULL
                          AND COALESCE(ch.paused_at, ch.disabled_at, ch.ended_at) IS NULL END
-           AND e.ends_at + CASE WHEN e.all_day THEN interval '12 hours' ELSE interval '0' END >= now()
+           AND e.ends_at + CASE WHEN e.all_day THEN CAST(:whole_day AS interval) ELSE interval '0' END >= now()
     ), numbers AS (
         SELECT (SELECT count(DISTINCT person_id) FROM told) AS people, (SELECT count(*) FROM told) AS notifications,
                (SELECT COALESCE(jsonb_object_agg(type, number), '{{}}')
@@ -74,7 +74,7 @@ TOLD = (
                told.change_id, told.person_id, now() AS now, e.title, e.starts_at, e.all_day,
                COALESCE(guest.email, account.email) AS email,
                COALESCE(guest.name, CASE WHEN account.id = e.organizer_id THEN account.name END) AS name,
-               COALESCE(account.locale, organizer.locale) AS locale,
+               actor.locale AS callers_locale, actor.time_zone AS callers_zone,
                COALESCE(account.time_zone, e.start_zone, organizer.time_zone) AS time_zone,
                actor.name AS actor, p.quiet_from, p.quiet_to
           FROM told JOIN changes c ON c.id = told.change_id
@@ -115,7 +115,12 @@ async def preview(connection: AsyncConnection, since: int, settings: Settings, s
     brake = {"newest": since, "reach": settings.reach_per_hour}
     changes = (await connection.execute(CHANGES, brake)).mappings().all()
     by_id = {change["id"]: change for change in changes}
-    values = {"changes": list(by_id), "email_on": settings.smtp_url is not None, "limit": LISTED}
+    values = {
+        "changes": list(by_id),
+        "email_on": settings.smtp_url is not None,
+        "limit": LISTED,
+        "whole_day": WHOLE_DAY_LASTS,
+    }
     rows = (await connection.execute(TOLD, values)).mappings().all()
     told = [notification(row, by_id[row["change_id"]]) async for row in taking_turns(rows) if row["change_id"]]
     numbers = rows[0]
@@ -144,7 +149,8 @@ def notification(row: RowMapping, change: RowMapping) -> PreviewedNotification:
     kind = told_as(change["kind"])
     starts_at: datetime = row["starts_at"].astimezone(UTC)
     start: date | datetime = starts_at.date() if row["all_day"] else starts_at
-    reader = Reader(row["locale"], row["time_zone"])
+    # As the caller would read it: what language and zone somebody else reads in is theirs to tell.
+    reader = Reader(row["callers_locale"], row["callers_zone"])
     return PreviewedNotification(
         person=PreviewedPerson(email=row["email"], name=row["name"]),
         kind=kind,  # type: ignore[arg-type]  # one of those that the change log knows

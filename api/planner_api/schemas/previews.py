@@ -36,7 +36,7 @@ class PreviewedNotification(Out):
     person: PreviewedPerson
     kind: NotificationKind
     revision: int = Field(description="Of the change that it tells of.")
-    summary: str = Field(description="A sentence in the reader's language, with times in the reader's zone.")
+    summary: str = Field(description="What they would be told: in your language, with times in your zone.")
     inbox: Literal[True] = Field(description="Everybody who is told finds it in the inbox, at once.")
     channels: list[PreviewedChannel] = Field(
         description="Where else it goes; empty, for example, for who has muted it."

@@ -1,17 +1,15 @@
 """Whether a delivery still matters, and whether now is its time: decided by the present, right before it is sent."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from planner_common.changes import Kind
 from planner_common.deliveries import DEFAULT_KINDS, Purpose, Reason
-from planner_common.timing import Wishes, held_until
+from planner_common.timing import WHOLE_DAY_LASTS, Wishes, held_until
 
 from planner_worker.delivery.facts import Facts
 
 INVITATION, CANCELLATION, REMOVAL, RESPONSE = Kind.INVITATION, Kind.CANCELLATION, Kind.REMOVAL, Kind.RESPONSE
-WHOLE_DAY_LASTS = timedelta(hours=12)
-"""A whole day ends in UTC; for people in the west it goes on that much longer."""
 
 
 @dataclass(frozen=True, slots=True)
