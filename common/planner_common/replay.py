@@ -136,7 +136,7 @@ REPLAY = text(f"""
         INSERT INTO admin_actions (actor, action, detail)
         SELECT CAST(:actor AS uuid), 'delivery.replay', jsonb_build_object('delivery', id) FROM found
     )
-    SELECT count(*) FROM replayed
+    SELECT id FROM replayed
 """)
 REPLAY_SOME = f"""
     WITH found AS MATERIALIZED (
@@ -152,7 +152,7 @@ REPLAY_SOME = f"""
 
 
 def replaying(delivery: UUID, actor: UUID | None) -> Statement:
-    """Replay one, and what went out with it. Its scalar: how many were dead, and are due again; 0: see `STATE`."""
+    """Replay one, and what went out with it. Its rows: the ids of what was dead and is due again; none: see `STATE`."""
     return REPLAY, {"id": delivery, "actor": actor}
 
 

@@ -95,6 +95,15 @@ def test_replaying_some_says_which_could_not_be(dead: list[str], connection: Con
     ]
 
 
+def test_a_digest_may_be_named_by_each_of_its_deliveries(domain: Domain, connection: Connection, database: str) -> None:
+    event = domain.event(ANN, BOB)
+    update = domain.change(event, Kind.UPDATE, actor=ANN)
+    both = [domain.delivery(each, BOB, state=State.DEAD, reason=Reason.REFUSED) for each in (event.creation, update)]
+    connection.execute(text("UPDATE deliveries SET message_id = :first, digest = true"), {"first": both[0]})
+    assert as_json(database, "dead", "replay", *both) == {"replayed": 2, "refused": {}}
+    assert states(connection) == ["pending", "pending"]
+
+
 def test_replaying_all_goes_on_to_the_end_and_wakes_the_dispatcher(domain: Domain, database: str) -> None:
     change = domain.event(ANN, BOB).creation
     delivery = domain.delivery(change, BOB, state=State.DEAD, reason=Reason.AGE)

@@ -32,8 +32,7 @@ def row(connection: Connection, delivery: UUID) -> dict[str, Any]:
 
 
 def replayed(connection: Connection, delivery: UUID) -> int:
-    number: int = connection.scalar(*replay.replaying(delivery, ADMIN))
-    return number
+    return len(connection.execute(*replay.replaying(delivery, ADMIN)).all())
 
 
 def actions(connection: Connection) -> list[tuple[Any, ...]]:

@@ -69,9 +69,9 @@ async def show_delivery(
 @router.post("/{delivery_id}/replay", status_code=202, responses=problems(401, 403, 404, 409))
 async def replay_delivery(delivery_id: UUID, admin: AdminDep, connection: ConnectionDep) -> Replayed:
     """Give a dead delivery another try, under the id that it has. What no longer matters by then is not sent."""
-    replayed = await connection.scalar(*replay.replaying(delivery_id, admin.person_id))
+    replayed = (await connection.execute(*replay.replaying(delivery_id, admin.person_id))).all()
     if replayed:
-        return Replayed(replayed=replayed)
+        return Replayed(replayed=len(replayed))
     state = await connection.scalar(replay.STATE, {"id": delivery_id})
     if state is None:
         raise not_found("delivery")

@@ -162,19 +162,20 @@ def replay_dead(
 
 
 def replay_each(delivery_ids: list[UUID], *, json: bool) -> NoReturn:
-    replayed, refused = 0, {}
+    replayed: set[UUID] = set()
+    refused = {}
     engine = connect()
     for delivery in delivery_ids:
         with engine.begin() as connection:
-            number = connection.scalar(*replaying.replaying(delivery, None))
+            found = connection.execute(*replaying.replaying(delivery, None)).scalars().all()
             connection.execute(WAKE)
-            replayed += number
-            if not number:
+            replayed.update(found)
+            if delivery not in replayed:  # or went out in the same digest as one before it
                 refused[str(delivery)] = replaying.not_dead(connection.scalar(replaying.STATE, {"id": delivery}))
     if json:
-        as_json({"replayed": replayed, "refused": refused})
+        as_json({"replayed": len(replayed), "refused": refused})
     else:
-        console.print(f"{replayed} replayed")
+        console.print(f"{len(replayed)} replayed")
         for delivery_id, why in refused.items():
             typer.echo(f"{delivery_id}: {why}", err=True)
     raise typer.Exit(1 if refused else 0)

@@ -23,8 +23,7 @@ async def died(desk: Desk) -> None:
 
 
 def replayed(desk: Desk, delivery: UUID) -> int:
-    number: int = desk.connection.scalar(*replay.replaying(delivery, None))
-    return number
+    return len(desk.connection.execute(*replay.replaying(delivery, None)).all())
 
 
 async def test_it_is_the_same_message_with_one_more_try(desk: Desk) -> None:
