@@ -14,7 +14,7 @@ PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 UNACKED = "unacked"  # its hash of messages taken and not acknowledged yet, of all queues together
 
 LANES = {Queue.DELIVER_URGENT: Lane.URGENT, Queue.DELIVER: Lane.NORMAL, Queue.DELIVER_BULK: Lane.BULK}
-COUNTED = 20_000
+COUNTED = 10_000
 """Up to how many rows are counted of each sort, so that a scrape takes milliseconds however many there are."""
 
 # By queue: how many rows wait for what goes through it, and for how many seconds the oldest. Partial indexes hold just
