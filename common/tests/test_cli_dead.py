@@ -3,6 +3,7 @@
 import json
 import select
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -104,17 +105,39 @@ def test_a_digest_may_be_named_by_each_of_its_deliveries(domain: Domain, connect
     assert states(connection) == ["pending", "pending"]
 
 
-def test_replaying_all_goes_on_to_the_end_and_wakes_the_dispatcher(domain: Domain, database: str) -> None:
-    change = domain.event(ANN, BOB).creation
-    delivery = domain.delivery(change, BOB, state=State.DEAD, reason=Reason.AGE)
+def many(domain: Domain, number: int) -> None:
+    """So many that are dead of age, after one that is."""
+    domain.delivery(domain.event(ANN, BOB).creation, BOB, state=State.DEAD, reason=Reason.AGE)
+    copied = "person_id, channel_id, type, state, reason, finished_at"
     domain.connection.execute(
-        text("""
-            INSERT INTO deliveries (person_id, channel_id, type, state, reason, finished_at)
-            SELECT person_id, channel_id, type, state, reason, finished_at FROM deliveries, generate_series(1, 1500)
-             WHERE id = :id
-        """),
-        {"id": delivery},
+        text(f"INSERT INTO deliveries ({copied}) SELECT {copied} FROM deliveries, generate_series(1, :number)"),
+        {"number": number},
     )
+
+
+@pytest.fixture
+def deadly(connection: Connection) -> Iterator[None]:
+    """Whatever is replayed dies again at once."""
+    connection.execute(
+        text("""
+            CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                NEW.state := 'dead'; NEW.reason := 'age'; NEW.finished_at := clock_timestamp(); RETURN NEW;
+            END $$
+        """)
+    )
+    connection.execute(text("CREATE TRIGGER die BEFORE UPDATE ON deliveries FOR EACH ROW EXECUTE FUNCTION die()"))
+    yield
+    connection.execute(text("DROP FUNCTION die CASCADE"))
+
+
+@pytest.mark.usefixtures("deadly")
+def test_replaying_all_comes_to_an_end_although_all_die_again(domain: Domain, database: str) -> None:
+    many(domain, 1000)
+    assert as_json(database, "dead", "replay", "--all") == {"replayed": 1001}
+
+
+def test_replaying_all_goes_on_to_the_end_and_wakes_the_dispatcher(domain: Domain, database: str) -> None:
+    many(domain, 1500)
     with psycopg.connect(database, autocommit=True) as listener:
         listener.execute(f"LISTEN {Channel.CHANGES}")
         assert as_json(database, "dead", "replay", "--all", "--reason", "age") == {"replayed": 1501}
