@@ -103,8 +103,8 @@ class Connection:
             reply = await self._wire.reply()
             if stage is Stage.RSET and reply.code // 100 != DONE:
                 raise SMTPServerDisconnected(f"RSET was answered with {reply.code}")
-            if (reply.code // 100 != DONE) if stage is not Stage.DATA else (reply.code != START_INPUT):
-                await self._hear_out(len(commands) - number - 1)
+            if not (reply.code == START_INPUT if stage is Stage.DATA else reply.code // 100 == DONE):
+                await self._hear_out(0 if reply.code == UNAVAILABLE else len(commands) - number - 1)
                 break
         if progress.stage is Stage.DATA and reply.code // 100 == DONE:
             raise SMTPServerDisconnected(f"DATA was answered with {reply.code}")  # the replies are not what they seem
@@ -181,11 +181,11 @@ class Pool:
         except BaseException:  # also a task that was cancelled: what the server says next would be about this mail
             connection.drop(politely=False)
             raise
-        self._keep(connection)
+        self._keep(connection, closing=reply.code == UNAVAILABLE)
         return reply
 
-    def _keep(self, connection: Connection) -> None:
-        if connection.mails >= MAILS or not connection.is_open:
+    def _keep(self, connection: Connection, *, closing: bool = False) -> None:
+        if closing or connection.mails >= MAILS or not connection.is_open:
             connection.drop(politely=True)
             return
         connection.used_at = asyncio.get_running_loop().time()

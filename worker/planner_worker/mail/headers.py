@@ -26,7 +26,7 @@ class AddressError(ValueError):
 
 def line(text: str, limit: int) -> str:
     """Users' text for one line: no breaks, nothing that cannot be seen and acts nevertheless."""
-    return shortened(" ".join(HARMFUL.sub("", BREAKS.sub(" ", text.replace("\t", " "))).split()), limit)
+    return shortened(" ".join(HARMFUL.sub("", " ".join(text.split())).split()), limit)
 
 
 def lines(text: str, limit: int) -> str:

@@ -246,6 +246,10 @@ def test_what_users_wrote_stays_text(title: str, name: str, place: str, words: s
         assert not HARMFUL.search(said(mail, kind))
 
 
+def test_what_breaks_lines_parts_words() -> None:
+    assert line("\r\na\tb\x00\u2028c\x85d\r e\u202e \x07 f ", 100) == "a b c d e f"
+
+
 def test_markup_is_text_in_html() -> None:
     evil = "<script>alert('&')</script>"
     told = item(title=evil, actor=evil, location=evil, description=evil, organizer_name=evil)
