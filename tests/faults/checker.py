@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from uuid import UUID
 
-from tests.faults.checks import Violation, deliveries, liveness, notifications, reasons, writes
+from tests.faults.checks import Violation, deliveries, liveness, notifications, reasons, staleness, writes
 from tests.faults.evidence import Evidence
 
 
@@ -28,6 +28,7 @@ def check(evidence: Evidence, refused: Iterable[UUID] = ()) -> Verdict:
             notifications.check(evidence),
             deliveries.check(evidence),
             reasons.check(evidence, refused),
+            staleness.check(evidence),
             liveness.check(evidence),
         )
     )

@@ -31,6 +31,8 @@ class ClientWrite:
     """The event's, after it."""
     status: int | None = None
     """Of HTTP, where it was refused."""
+    at: float | None = None
+    """When the client was told, in seconds since 1970."""
     mute: bool = False
 
 
@@ -55,6 +57,7 @@ def _write(line: dict[str, Any], fate: dict[str, Any]) -> ClientWrite:
         fate.get("what", "unknown"),
         fate.get("revision"),
         fate.get("status"),
+        fate.get("at"),
         line.get("mute", False),
     )
 
@@ -130,6 +133,7 @@ class Delivery:
 class Attempt:
     delivery_id: UUID
     number: int
+    started_at: datetime
     outcome: str | None
     finished_at: datetime | None
 
@@ -168,7 +172,7 @@ TABLES: dict[type, str] = {
                told_revision, outcome_unknown, finished_at
           FROM deliveries
     """,
-    Attempt: "SELECT delivery_id, number, outcome, finished_at FROM delivery_attempts",
+    Attempt: "SELECT delivery_id, number, started_at, outcome, finished_at FROM delivery_attempts",
     Route: "SELECT person_id, channel_id, kinds, since, until FROM routes",
     Mute: "SELECT person_id, event_id, since, until FROM mutes",
 }

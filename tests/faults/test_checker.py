@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from common.tests.domain import Domain
 from tests.faults.checker import check
-from tests.faults.checks import deliveries, liveness, notifications, reasons, writes
+from tests.faults.checks import deliveries, liveness, notifications, reasons, staleness, writes
 from tests.faults.evidence import ClientWrite, Delivery, Evidence, Mute, Received, held
 
 ANN, BEN, CYD, NOBODY = (f"{name}@example.org" for name in ("ann", "ben", "cyd", "nobody"))
@@ -245,6 +245,11 @@ def given_up(evidence: Evidence) -> None:
     delivery(evidence, "dead", reason="tries")
 
 
+def sent_although_cancelled(evidence: Evidence) -> None:
+    """The client heard of the cancellation before the tries of what came earlier."""
+    evidence.writes[-1] = replace(evidence.writes[-1], at=(evidence.held.now - GONE).timestamp())
+
+
 def without_a_reason(evidence: Evidence) -> None:
     delivery(evidence, "superseded", reason=None)
 
@@ -282,6 +287,7 @@ BROKEN: dict[Callable[[Evidence], None], str] = {
     finished_and_held: liveness.LEFT,
     given_up: reasons.GIVEN_UP,
     without_a_reason: reasons.UNTRUE,
+    sent_although_cancelled: staleness.STALE,
 }
 
 
@@ -292,7 +298,7 @@ def test_it_is_caught(evidence: Evidence, broken: Callable[[Evidence], None], ru
 
 
 def all_rules() -> Iterator[str]:
-    for module in (writes, notifications, deliveries, reasons, liveness):
+    for module in (writes, notifications, deliveries, reasons, staleness, liveness):
         yield from (value for name, value in vars(module).items() if name.isupper() and isinstance(value, str))
 
 
