@@ -196,9 +196,7 @@ def look(connection: Connection, held: Sequence[tuple[UUID, int]]) -> list[Facts
     return [Facts(**row, log=logs.get(row["event_id"], ()), told_revision=told.get(row["id"])) for row in rows]
 
 
-def _told(
-    connection: Connection, rows: Sequence[RowMapping], logs: Mapping[UUID, Sequence[Logged]]
-) -> dict[UUID, int]:
+def _told(connection: Connection, rows: Sequence[RowMapping], logs: Mapping[UUID, Sequence[Logged]]) -> dict[UUID, int]:
     """For news that an earlier message, sent late, may have told already: what that one has shown."""
     earlier = [
         (row["id"], row["person_id"], row["channel_id"], entry.id)

@@ -1,7 +1,8 @@
 """From the facts of deliveries to the message that a channel sends."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from dataclasses import fields
+from typing import Any
 
 from planner_common.deliveries import Purpose
 from planner_common.sealing import Sealer
@@ -37,28 +38,11 @@ NOT_TOLD = {"participants", "removed"}
 """Who else was added or taken out is not the reader's business."""
 
 
+SHARED = {field.name for field in fields(Item)} & {field.name for field in fields(Facts)} - {"actor", "diff"}
+
+
 def item(facts: Facts) -> Item:
     """What a delivery tells. Its change and event are there: it is no code and no test."""
-    known = cast(Any, facts)
-    return Item(
-        notification_id=known.notification_id,
-        change_id=known.change_id,
-        kind=known.kind,
-        revision=known.revision,
-        actor=known.actor_name,
-        diff={field: values for field, values in known.diff.items() if field not in NOT_TOLD},
-        event_id=known.event_id,
-        event_revision=known.event_revision,
-        uid=known.uid,
-        title=known.title,
-        description=known.description,
-        location=known.location,
-        url=known.url,
-        status=known.status,
-        all_day=known.all_day,
-        starts_at=known.starts_at,
-        ends_at=known.ends_at,
-        organizer_name=known.organizer_name,
-        organizer_email=known.organizer_email,
-        at=known.at,
-    )
+    diff = {name: values for name, values in (facts.diff or {}).items() if name not in NOT_TOLD}
+    shared: dict[str, Any] = {name: getattr(facts, name) for name in SHARED}
+    return Item(actor=facts.actor_name, diff=diff, **shared)
