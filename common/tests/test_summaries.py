@@ -1,9 +1,9 @@
 # ruff: noqa: RUF001  # texts in Russian
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from planner_common.summaries import FIELDS, TEXTS, Reader, summary
+from planner_common.summaries import FIELDS, TEXTS, Reader, period, summary
 
 START = datetime(2026, 3, 29, 7, tzinfo=UTC)
 MOVED = {
@@ -97,6 +97,28 @@ def test_times_are_in_the_zone_of_the_reader() -> None:
 def test_a_whole_day_has_no_time_and_no_zone() -> None:
     told = summary("invitation", "Fair", date(2026, 3, 29), "Ann", {}, reader=Reader("en", "Pacific/Honolulu"))
     assert told == "Ann invited you to “Fair”: Sunday, March 29, 2026."
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        (
+            START,
+            START + timedelta(hours=1),
+            "Sunday, March 29, 2026, 9:00 AM – 10:00 AM (Central European Summer Time)",
+        ),
+        (
+            START,
+            START + timedelta(hours=15),  # midnight there, the day after
+            "Sunday, March 29, 2026, 9:00 AM – Monday, March 30, 2026, 12:00 AM (Central European Summer Time)",
+        ),
+        (START.date(), date(2026, 3, 30), "Sunday, March 29, 2026"),
+        (START.date(), date(2026, 3, 31), "Sunday, March 29, 2026 – Monday, March 30, 2026"),
+    ],
+)
+def test_from_when_to_when(start: date, end: date, said: str) -> None:
+    told = period(start, end, reader=Reader("en", "Europe/Berlin"))
+    assert told.replace("\u202f", " ") == said
 
 
 @pytest.mark.parametrize(

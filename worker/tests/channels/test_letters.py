@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from planner_common.deliveries import KINDS, Purpose
 from planner_common.sealing import Sealer, Unsubscription
@@ -225,6 +225,7 @@ def test_every_language_says_everything() -> None:
         assert sorted(texts["subjects"]) == sorted(KINDS)
 
 
+@settings(deadline=None)
 @given(title=ANY_TEXT, name=ANY_TEXT, place=ANY_TEXT, words=ANY_TEXT)
 @example(
     title="a\r\nBcc: eve@example.org\r\n\r\nx", name="b\nBcc: c", place="\r\n.\r\nMAIL FROM:<x>", words="\r\n.\r\n"
@@ -274,6 +275,7 @@ def test_long_descriptions_are_cut() -> None:
     assert len(text) < 2_000
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"])), max_size=5))
 @example(["a" * 76])
 @example(["a" * 75 + " ", ".b", "c"])
