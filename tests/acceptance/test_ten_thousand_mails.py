@@ -79,39 +79,39 @@ async def ours(system: System, sink: Sink, ann: Person, number: int) -> tuple[fl
     return rate(sink, before), time.monotonic() - answered
 
 
+async def one_of_ours(sink: Sink, ann: Person) -> bytes:
+    """What the bare loop sends is as long."""
+    start = {"date_time": "2030-05-01T19:00:00", "time_zone": "Europe/Berlin"}
+    end = {**start, "date_time": "2030-05-01T22:00:00"}
+    event = {"title": "One", "start": start, "end": end, "participants": [{"email": "one@example.net"}]}
+    await ann.call("POST", "/events", json=event)
+    return sink.wait(1)[0].content
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_ten_thousand_mails() -> None:
-    with TemporaryDirectory(prefix="planner-test-") as name:
-        folder = Path(name)
-        with Sink(folder / "sink", raw=True) as probe:
-            settings = {"WORKER_PROCESSES": str(PROCESSES), "EMAIL_CONNECTIONS": str(CONNECTIONS), "AUDIT_SECONDS": "0"}
-            mail = folder / "mail"
-            with Sink(folder / "fast", raw=False) as sink:
-                with System(folder, settings={**settings, "SMTP_URL": probe.url}) as system:
-                    async with connect(system.url) as http:
-                        ann = await Person(http, "ann@example.org", "Ann").register()
-                        start = {"date_time": "2030-05-01T19:00:00", "time_zone": "Europe/Berlin"}
-                        one = {
-                            "title": "One",
-                            "start": start,
-                            "end": {**start, "date_time": "2030-05-01T22:00:00"},
-                            "participants": [{"email": "one@example.net"}],
-                        }
-                        await ann.call("POST", "/events", json=one)
-                        mail.write_bytes(probe.wait(1)[0].content)
-                        system.stop("worker")
-                        system.settings = {**settings, "SMTP_URL": sink.url}
-                        system.start("worker")
-                        system.ready("worker")
-                        limits, rates = [], []
-                        for number in range(ROUNDS):
-                            limits.append(await asyncio.to_thread(bare, sink, mail))
-                            reached, seconds = await ours(system, sink, ann, number)
-                            rates.append(reached)
-                            print(  # noqa: T201  # what it is for
-                                f"\nbare loop {limits[-1]:,.0f}/s · Planner {reached:,.0f}/s, all in {seconds:.1f} s"
-                            )
-    ratio = statistics.median(ours / bare for ours, bare in zip(rates, limits, strict=True))
-    print(f"Planner / bare loop: {ratio:.2f}, to reach {TO_REACH}")  # noqa: T201
-    assert ratio >= TO_REACH
+    settings = {"WORKER_PROCESSES": str(PROCESSES), "EMAIL_CONNECTIONS": str(CONNECTIONS), "AUDIT_SECONDS": "0"}
+    ratios = []
+    with (
+        TemporaryDirectory(prefix="planner-test-") as name,
+        Sink(Path(name) / "first") as first,
+        Sink(Path(name) / "fast", raw=False) as sink,
+        System(Path(name), settings={**settings, "SMTP_URL": first.url}) as system,
+    ):
+        async with connect(system.url) as http:
+            ann = await Person(http, "ann@example.org", "Ann").register()
+            mail = Path(name) / "mail"
+            prepared = await one_of_ours(first, ann)
+            await asyncio.to_thread(mail.write_bytes, prepared)
+            system.stop("worker")
+            system.settings = {**settings, "SMTP_URL": sink.url}
+            system.start("worker")
+            system.ready("worker")
+            for number in range(ROUNDS):
+                limit = await asyncio.to_thread(bare, sink, mail)
+                reached, seconds = await ours(system, sink, ann, number)
+                ratios.append(reached / limit)
+                said = f"bare loop {limit:,.0f}/s · Planner {reached:,.0f}/s, all written down after {seconds:.1f} s"
+                print(f"\n{said} · {ratios[-1]:.2f}")  # noqa: T201  # what it is for
+    assert statistics.median(ratios) >= TO_REACH

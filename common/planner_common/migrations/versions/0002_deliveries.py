@@ -236,9 +236,7 @@ def downgrade() -> None:
     op.drop_table("preferences")
     op.drop_table("delivery_attempts")
     op.drop_index("ix_deliveries_due", table_name="deliveries", postgresql_where=sa.text("finished_at IS NULL"))
-    op.drop_index(
-        "ix_deliveries_outcome_unknown", table_name="deliveries", postgresql_where=sa.text("outcome_unknown")
-    )
+    op.drop_index("ix_deliveries_outcome_unknown", table_name="deliveries", postgresql_where=sa.text("outcome_unknown"))
     op.drop_index(
         "ix_deliveries_digest", table_name="deliveries", postgresql_where=sa.text("finished_at IS NULL AND digest")
     )
