@@ -14,7 +14,7 @@ from planner_common.changes import Kind
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 
-from tests.faults.checks import deliveries, liveness, notifications, writes
+from tests.faults.checks import deliveries, liveness, notifications, staleness, writes
 from tests.faults.schedule import Planned
 from tests.system import System
 
@@ -107,6 +107,15 @@ def mark_nothing_as_unknown() -> None:
     claims.RECORD = claims._statement(record)
 
 
+def send_without_looking() -> None:
+    """What has become of the event since does not matter."""
+    from planner_worker.delivery import claims, sending  # noqa: PLC0415
+
+    module: Any = sending
+    module.verdict = lambda _facts, *, email_on: None  # noqa: ARG005
+    claims.TAKE = claims._statement(without(claims.TAKE.text, " AND e.revision IS NOT DISTINCT FROM w.revision"))
+
+
 @dataclass(frozen=True)
 class Sabotage:
     breaks: Mapping[str, Callable[[], None]]
@@ -139,6 +148,9 @@ SABOTAGES = {
     "commit-before-insert": Sabotage({"worker": mark_before_telling}, frozenset([notifications.MISSING])),
     "no-mark": Sabotage(
         {"worker": mark_nothing_as_unknown}, frozenset([deliveries.DUPLICATE]), ("cut-mail-after", "cut-mail-after")
+    ),
+    "no-look-at-the-present": Sabotage(
+        {"worker": send_without_looking}, frozenset([staleness.STALE]), ("turn-mail-away",) * 3
     ),
 }
 
