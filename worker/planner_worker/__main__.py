@@ -14,7 +14,7 @@ from planner_common.settings import Settings, settings_or_exit
 
 from planner_worker.mail.server import Server
 
-STOP_SECONDS = 33
+STOP_SECONDS = 35
 """How long running tasks may go on after SIGTERM. Then they are cut off, which costs a fan-out its lease, but a message
 under way its certainty (`outcome_unknown`): so it is longer than the longest try of any channel, Apprise's 31 s."""
 
