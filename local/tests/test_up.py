@@ -103,6 +103,11 @@ def test_a_stack_from_start_to_end(
     query = planner_local("run", "psql", "-Atc", "SELECT count(*) FROM changes")
     assert (said(query), query.returncode) == ("0\n", 0)
 
+    rotate = planner_local("run", "planner", "keys", "rotate")
+    assert "channels: 0 sealed with the first key" in said(rotate)
+    shown = planner_local("run", "planner", "dead", "--help")
+    assert "planner dead [OPTIONS] COMMAND" in said(shown)
+
     demo = planner_local("demo")
     assert "12 events imported" in (output := said(demo))
     assert demo.returncode == 0, output
