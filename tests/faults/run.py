@@ -62,6 +62,18 @@ LEFT = """
            (SELECT count(*) FROM deliveries WHERE finished_at IS NULL)
 """
 
+# Where to look when something took long: the deliveries that did, but for those of crowds, with all that became of them.
+LATEST = """
+    SELECT json_build_object(
+               'delivery', d.id, 'change', d.change_id, 'state', d.state, 'created', d.created_at, 'due', d.due_at,
+               'finished', d.finished_at, 'claims', d.claims, 'tries', d.tries, 'reason', d.reason,
+               'attempts', (SELECT json_agg(to_jsonb(a) - 'delivery_id' ORDER BY a.number)
+                              FROM delivery_attempts a WHERE a.delivery_id = d.id)
+           )
+      FROM deliveries d WHERE lane < 2
+     ORDER BY COALESCE(d.finished_at, 'infinity') - d.created_at DESC LIMIT 20
+"""
+
 
 @dataclass
 class Options:
@@ -210,6 +222,8 @@ def run(options: Options, prepare: Callable[[System], None] = lambda _system: No
         verdict: Verdict = check(evidence, {person_id(address) for address in REFUSED})
         audited = audit(system)
         found = result(options, verdict, audited, dict(one.asker.faults))
+        with system.connect() as connection:
+            found["latest"] = [row[0] for row in connection.execute(LATEST)]
     (options.folder / "result.json").write_text(json.dumps(found, indent=1))
     return found
 
