@@ -62,7 +62,7 @@ LEFT = """
            (SELECT count(*) FROM deliveries WHERE finished_at IS NULL)
 """
 
-# Where to look when something took long: the deliveries that did, but for those of crowds, with all that became of them.
+# Where to look when something took long: the deliveries that did, but for those of crowds, with what became of them.
 LATEST = """
     SELECT json_build_object(
                'delivery', d.id, 'change', d.change_id, 'state', d.state, 'created', d.created_at, 'due', d.due_at,
