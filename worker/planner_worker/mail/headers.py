@@ -1,6 +1,7 @@
 """Text of users on its way into mails: made harmless, and encoded for headers (RFC 5322, RFC 2047)."""
 
 import re
+from email.charset import SHORTEST, Charset
 from email.header import Header
 from email.utils import parseaddr
 
@@ -16,6 +17,8 @@ UNFIT = rf"\s\x00-\x20\x7f-\x9f{BIDI}()<>\[\]:;@\\,\""
 """Stands in no address that we send to: quoted local parts and addresses of hosts (`[127.0.0.1]`) are none."""
 ADDRESS = re.compile(f"[^{UNFIT}]+@[^{UNFIT}]+")
 ENCODED = "=?"
+UTF_8 = Charset("utf-8")
+UTF_8.header_encoding = SHORTEST  # said, for a plugin of Apprise changes what `email` does by default in this process
 LINE = 76
 """Bytes that a line of a header should not exceed."""
 
@@ -61,7 +64,7 @@ def mailbox(name: str, phrase: str, address: str) -> bytes:
 
 
 def _encoded(name: str, text: str) -> str:
-    return Header(text, "utf-8", maxlinelen=LINE - 1, header_name=name).encode(linesep="\r\n")
+    return Header(text, UTF_8, maxlinelen=LINE - 1, header_name=name).encode(linesep="\r\n")
 
 
 def address_of(text: str) -> str:

@@ -3,7 +3,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from email import message_from_bytes, policy
+from email import charset, message_from_bytes, policy
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -333,3 +333,15 @@ async def test_what_arrives_is_what_was_written(tmp_path: Path) -> None:
     assert UUID(cast("str", mail.id).removeprefix("<").partition("@")[0])
     assert "..\n.\nx.x." in said(mail.parsed())
     assert not [defect for part in mail.parsed().walk() for defect in part.defects]
+
+
+def test_what_others_do_to_the_email_package_changes_no_mail() -> None:
+    """Apprise's own plugin for mail says for the whole process how UTF-8 is encoded."""
+    before = received(message(item(), reader=RUSSIAN, name="Анна Петрова"))["To"]
+    kept = dict(charset.CHARSETS)
+    charset.add_charset("utf-8", charset.QP, charset.QP, "utf-8")
+    try:
+        assert received(message(item(), reader=RUSSIAN, name="Анна Петрова"))["To"] == before
+    finally:
+        charset.CHARSETS.clear()
+        charset.CHARSETS.update(kept)
