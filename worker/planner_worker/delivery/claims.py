@@ -15,7 +15,7 @@ from sqlalchemy import Connection, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER, TEXT, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
-from planner_worker.delivery.facts import Facts
+from planner_worker.delivery.facts import OPEN, Facts
 from planner_worker.delivery.present import PutOff, Superseded
 
 TYPES = {
@@ -32,14 +32,14 @@ def _statement(sql: str) -> TextClause:
 
 
 # Only what is as it was looked at: held by the same claim, of an event that has not changed since.
-TAKE = _statement("""
+TAKE = _statement(f"""
     WITH wanted AS (
         SELECT * FROM unnest(:ids, :claims, :revisions, :messages) AS w(id, claims, revision, message_id)
     ), there AS (
         SELECT d.id, w.message_id
           FROM wanted w JOIN deliveries d ON d.id = w.id AND d.claims = w.claims
           LEFT JOIN changes c ON c.id = d.change_id LEFT JOIN events e ON e.id = c.event_id
-         WHERE d.finished_at IS NULL AND NOT d.sending AND e.revision IS NOT DISTINCT FROM w.revision
+         WHERE {OPEN} AND NOT d.sending AND e.revision IS NOT DISTINCT FROM w.revision
          ORDER BY d.id FOR UPDATE OF d SKIP LOCKED
     ), taken AS (
         UPDATE deliveries d SET sending = true, lease_until = now() + make_interval(secs => :lease),
@@ -78,10 +78,10 @@ DISSOLVE = _statement("""
 """)
 ALONE = text("SELECT pg_try_advisory_xact_lock(hashtextextended('digest ' || CAST(:channel AS text), 0))")
 
-EXTEND = _statement("""
+EXTEND = _statement(f"""
     UPDATE deliveries d SET lease_until = now() + make_interval(secs => :lease)
       FROM unnest(:ids, :claims) AS held(id, claims)
-     WHERE d.id = held.id AND d.claims = held.claims AND d.sending AND d.finished_at IS NULL
+     WHERE d.id = held.id AND d.claims = held.claims AND d.sending AND {OPEN}
     RETURNING d.id
 """)
 
@@ -89,7 +89,7 @@ GIVE_BACK = _statement(f"""
     WITH given AS (
         UPDATE deliveries d SET lease_until = NULL
           FROM unnest(:ids, :claims) AS held(id, claims)
-         WHERE d.id = held.id AND d.claims = held.claims AND NOT d.sending AND d.finished_at IS NULL
+         WHERE d.id = held.id AND d.claims = held.claims AND NOT d.sending AND {OPEN}
         RETURNING 1
     )
     SELECT count(*), CASE WHEN count(*) > 0 THEN pg_notify('{Channel.CHANGES}', '') END FROM given
@@ -99,7 +99,7 @@ SUPERSEDE = _statement(f"""
     UPDATE deliveries d SET state = '{State.SUPERSEDED}', reason = held.reason, superseded_by = held.by,
            finished_at = clock_timestamp(), lease_until = NULL
       FROM unnest(:ids, :claims, :reasons, :by) AS held(id, claims, reason, by)
-     WHERE d.id = held.id AND d.claims = held.claims AND NOT d.sending AND d.finished_at IS NULL
+     WHERE d.id = held.id AND d.claims = held.claims AND NOT d.sending AND {OPEN}
 """)
 
 # Waiting for a time of the reader's choice is no delay: the age of what waits counts from then.
@@ -110,14 +110,14 @@ PUT_OFF = _statement(f"""
            digest = d.digest OR held.reason = '{Reason.DIGEST}',
            lane = CASE WHEN held.reason = '{Reason.DIGEST}' THEN {Lane.BULK.value} ELSE d.lane END
       FROM unnest(:ids, :claims, :reasons, :until) AS held(id, claims, reason, until)
-     WHERE d.id = held.id AND d.claims = held.claims AND NOT d.sending AND d.finished_at IS NULL
+     WHERE d.id = held.id AND d.claims = held.claims AND NOT d.sending AND {OPEN}
 """)
 
 GIVE_UP = _statement(f"""
     UPDATE deliveries d SET state = '{State.DEAD}', reason = '{Reason.AGE}', finished_at = clock_timestamp(),
            lease_until = NULL
       FROM unnest(:ids, :claims) AS held(id, claims)
-     WHERE d.id = held.id AND d.claims = held.claims AND NOT d.sending AND d.finished_at IS NULL
+     WHERE d.id = held.id AND d.claims = held.claims AND NOT d.sending AND {OPEN}
 """)
 
 # What came of a try is kept in any case. The delivery changes if it is still ours; or if it was taken for lost, is in
@@ -139,13 +139,13 @@ RECORD = _statement(f"""
            outcome_unknown = d.outcome_unknown OR r.outcome = '{Outcome.UNKNOWN}',
            finished_at = CASE WHEN r.due_at IS NULL THEN clock_timestamp() END
       FROM result r
-     WHERE d.id = r.id AND d.finished_at IS NULL
+     WHERE d.id = r.id AND {OPEN}
        AND (d.claims = r.claims AND d.sending OR d.claims > r.claims AND NOT d.sending AND r.state = '{State.SENT}')
     RETURNING d.id
 """)
 
 # A try that was not made after all: the lease had become too short to begin.
-NOT_MADE = _statement("""
+NOT_MADE = _statement(f"""
     WITH held AS (SELECT * FROM unnest(:ids, :claims) AS h(id, claims)),
     attempt AS (
         DELETE FROM delivery_attempts a USING held
@@ -154,7 +154,7 @@ NOT_MADE = _statement("""
     UPDATE deliveries d SET sending = false, lease_until = NULL,
            message_id = CASE WHEN d.tries > 0 OR d.outcome_unknown THEN d.message_id END
       FROM held
-     WHERE d.id = held.id AND d.claims = held.claims AND d.sending AND d.finished_at IS NULL
+     WHERE d.id = held.id AND d.claims = held.claims AND d.sending AND {OPEN}
 """)
 
 DISABLE = _statement("""
