@@ -15,6 +15,7 @@ from sqlalchemy import Connection, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT, INTEGER, TEXT, TIMESTAMP
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
+from planner_worker.delivery.database import transaction
 from planner_worker.delivery.facts import OPEN, Facts
 from planner_worker.delivery.present import PutOff, Superseded
 
@@ -195,8 +196,9 @@ def _held(deliveries: Sequence[Facts]) -> dict[str, list[object]]:
 
 def supersede(connection: Connection, verdicts: Sequence[tuple[Facts, Superseded]]) -> None:
     values = {"reasons": [found.reason for _, found in verdicts], "by": [found.by for _, found in verdicts]}
-    connection.execute(SUPERSEDE, _held([facts for facts, _ in verdicts]) | values)
-    _dissolve(connection, [facts for facts, _ in verdicts])
+    with transaction(connection):
+        connection.execute(SUPERSEDE, _held([facts for facts, _ in verdicts]) | values)
+        _dissolve(connection, [facts for facts, _ in verdicts])
 
 
 def _dissolve(connection: Connection, finished: Sequence[Facts]) -> None:
@@ -211,8 +213,9 @@ def put_off(connection: Connection, verdicts: Sequence[tuple[Facts, PutOff]]) ->
 
 
 def give_up(connection: Connection, deliveries: Sequence[Facts]) -> None:
-    connection.execute(GIVE_UP, _held(deliveries))
-    _dissolve(connection, deliveries)
+    with transaction(connection):
+        connection.execute(GIVE_UP, _held(deliveries))
+        _dissolve(connection, deliveries)
 
 
 def give_back(connection: Connection, deliveries: Sequence[Facts]) -> int:
@@ -233,8 +236,6 @@ def take(connection: Connection, deliveries: Sequence[Facts], lease: float) -> s
 
 def gather(connection: Connection, first: Facts, lease: float) -> list[tuple[UUID, int]] | None:
     """The others of a digest, with their claims; None: another worker is at this channel's digest just now."""
-    if not connection.scalar(ALONE, {"channel": first.channel_id}):
-        return None
     values = {
         "channel": first.channel_id,
         "first": first.id,
@@ -242,7 +243,10 @@ def gather(connection: Connection, first: Facts, lease: float) -> list[tuple[UUI
         "most": MOST_IN_A_DIGEST - 1,
         "lease": lease,
     }
-    return [(row.id, row.claims) for row in connection.execute(GATHER, values)]
+    with transaction(connection):
+        if not connection.scalar(ALONE, {"channel": first.channel_id}):
+            return None
+        return [(row.id, row.claims) for row in connection.execute(GATHER, values)]
 
 
 def extend(connection: Connection, held: Sequence[tuple[UUID, int]], lease: float) -> set[UUID]:

@@ -17,8 +17,8 @@ REWRITING = (Kind.UPDATE, Kind.RESCHEDULE, Kind.CANCELLATION, Kind.RESTORATION, 
 SHOWING = (Kind.CREATION, Kind.INVITATION, Kind.UPDATE, Kind.RESCHEDULE, Kind.RESTORATION)
 """Kinds whose messages show the whole event."""
 
-# Of `d`, deliveries: not finished. Not said by `finished_at IS NULL`: the index of what is due is of that, right after a
-# mass mailing PostgreSQL still takes it for small, and would go through all of it for each batch.
+# Of `d`, deliveries: not finished. Not said by `finished_at IS NULL`: the index of what is due is of that; right after
+# a mass mailing PostgreSQL still takes it for small, and would go through all of it for each batch.
 OPEN = f"d.state IN ('{State.PENDING}', '{State.FAILED}')"
 
 # LIMIT 1 keeps it, likewise, from looking at everyone in the event instead of one person.

@@ -14,9 +14,13 @@ from sqlalchemy import Connection
 from planner_worker.channels import Result
 from planner_worker.delivery import claims
 from planner_worker.delivery.claims import Recorded
-from planner_worker.delivery.database import Database
+from planner_worker.delivery.database import Database, transaction
 from planner_worker.delivery.facts import Facts
 from planner_worker.delivery.lease import Lease
+
+GATHER_SECONDS = 0.02
+"""How long results are waited for to be written down together: each transaction costs, and each result that is not
+written yet is in doubt should the worker die."""
 
 logger = get_logger("planner_worker")
 
@@ -51,6 +55,8 @@ class Results:
     async def write(self) -> None:
         while self._waiting or not self._all:
             await self._there.wait()
+            if not self._all:
+                await asyncio.sleep(GATHER_SECONDS)
             self._there.clear()
             results, self._waiting = self._waiting, []
             if results:
@@ -60,10 +66,12 @@ class Results:
         gone = [(tried.facts.channel_id, tried.result.detail or "gone") for tried in results if tried.result.gone]
 
         def note(connection: Connection) -> set[UUID]:
-            changed = claims.record(connection, [tried.recorded for tried in results])
-            if gone:
+            recorded = [tried.recorded for tried in results]
+            if not gone:
+                return claims.record(connection, recorded)
+            with transaction(connection):
                 claims.disable(connection, gone)
-            return changed
+                return claims.record(connection, recorded)
 
         changed = await self._database.insist(note)
         if changed is None:

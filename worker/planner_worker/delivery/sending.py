@@ -67,7 +67,10 @@ class Sender:
         Raises OperationalError when PostgreSQL is away before anything was begun: the lease redelivers.
         """
         batch = Batch(self)
-        await batch.run(held)
+        try:
+            await batch.run(held)
+        finally:
+            await self.database.release()
         return {name: number for name, number in batch.counts.items() if number}
 
     def outgoing(self, first: Facts, others: Sequence[Facts] = ()) -> Outgoing:

@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 from planner_worker.due import Database, Handout
 
 QUEUE_OF = {Lane.URGENT: Queue.DELIVER_URGENT, Lane.NORMAL: Queue.DELIVER, Lane.BULK: Queue.DELIVER_BULK}
-MESSAGE_SIZE = {Lane.URGENT: 20, Lane.NORMAL: 100, Lane.BULK: 100}
+MESSAGE_SIZE = {Lane.URGENT: 20, Lane.NORMAL: 100, Lane.BULK: 200}
 """Deliveries in one message: few where they are urgent, so that the workers share them."""
 LIMIT = 1_000
 """Deliveries of one lane claimed at once."""
