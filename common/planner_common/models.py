@@ -214,7 +214,6 @@ channels = Table(
     Column("disabled_reason", Text),
     Column("ended_at", Instant),  # deleted by its owner; deliveries still name it
     _created_at(),
-    CheckConstraint("type IN ('email', 'webhook', 'apprise')", name="type"),
     CheckConstraint("digest IN ('none', 'hourly', 'daily')", name="digest"),
 )
 

@@ -126,12 +126,12 @@ class Settings(BaseSettings):
     """Calls per second to one host."""
     apprise_per_second: float = Field(default=5, ge=0)
     """Messages per second to one service."""
-    email_tries: int = Field(default=12, ge=1)
+    email_tries: int = Field(default=120, ge=1)
     email_hours: float = Field(default=48, gt=0)
-    """A mail is dead after this many tries, or hours; likewise the other channels."""
-    webhook_tries: int = Field(default=10, ge=1)
+    """A mail is dead after this many tries, or hours, which usually come first; likewise the other channels."""
+    webhook_tries: int = Field(default=60, ge=1)
     webhook_hours: float = Field(default=24, gt=0)
-    apprise_tries: int = Field(default=8, ge=1)
+    apprise_tries: int = Field(default=30, ge=1)
     apprise_hours: float = Field(default=12, gt=0)
     retry_base_seconds: float = Field(default=10, gt=0)
     """The longest wait after the first failed try. It doubles with each, up to `RETRY_CAP_SECONDS`."""

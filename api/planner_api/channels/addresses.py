@@ -66,5 +66,7 @@ def hint(kind: str, sealed: bytes, sealer: Sealer) -> str | None:
         return f"{local[:1]}…@{domain}"
     if kind == "apprise":
         return f"{address['url'].partition('://')[0].lower()}://…"
-    parts = urlsplit(address["url"])
-    return f"{parts.scheme}://{parts.netloc}"
+    if kind == "webhook":
+        parts = urlsplit(address["url"])
+        return f"{parts.scheme}://{parts.netloc}"
+    return None

@@ -17,7 +17,7 @@ DUE_DELIVERIES = f"""
         SELECT told.change_id, told.person_id, told.event_id, told.at, r.channel_id
           FROM told JOIN routes r USING (person_id)
          WHERE told.at >= r.since AND told.at < COALESCE(r.until, 'infinity') AND r.kinds @> ARRAY[told.word]
-           AND (told.email_on OR r.type IN ('webhook', 'apprise'))
+           AND (told.email_on OR r.type <> 'email')
         UNION ALL
         SELECT told.change_id, told.person_id, told.event_id, told.at, told.person_id
           FROM told

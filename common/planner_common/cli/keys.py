@@ -17,7 +17,7 @@ BATCH = 500
 SEALED = {"channels": "address", "idempotency_keys": "body"}
 """The columns that hold what is sealed, by table. That of a removed channel is empty."""
 
-keys = typer.Typer(no_args_is_help=True, help="The keys that seal what users entrust.")
+keys = typer.Typer(no_args_is_help=True, help="The keys that encrypt the addresses of channels.")
 app.add_typer(keys, name="keys")
 
 

@@ -19,7 +19,7 @@ def admin(
     email: Annotated[str, typer.Argument(metavar="EMAIL")],
     revoke: Annotated[bool, typer.Option("--revoke", help="Make it an account like any other.")] = False,
 ) -> None:
-    """Make an account an admin's, at once. Doing it twice is harmless."""
+    """Make an account an admin, at once. Doing it twice is harmless."""
     address = normalize_email(email)
     with connect().begin() as connection:
         row = connection.execute(appointing.APPOINT, {"email": address, "admin": not revoke}).one_or_none()

@@ -1,7 +1,7 @@
 """Channels: the ways out of Planner. Each is one module with one class of the protocol below.
 
-A new one takes four files: its module, with a line in `all`; its tests; its type in `planner_common.deliveries`; and
-its schema in the API.
+A new one takes four files: its module, named as its type, with a `CHANNEL` that makes it; its tests; its type in
+`planner_common.deliveries`; and its schema in the API.
 """
 
 from collections.abc import Mapping
@@ -93,10 +93,21 @@ class Result:
     """The other side says that this address exists no longer: the channel is to be disabled."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How often and for how long a delivery is tried on a channel, and how fast its destinations are sent."""
+
+    tries: int
+    hours: float
+    per_second: float = 0.0
+    """To one destination; 0: as many as it takes."""
+
+
 class Channel(Protocol):
     """One way out: `Email(settings)`. Made once per process, in its event loop, and used by many deliveries at once."""
 
     type: ChannelType
+    limits: Limits
 
     def host(self, message: Message) -> str:
         """What pace and circuit breaker go by: messages with the same host share them."""

@@ -22,7 +22,7 @@ from planner_common.deliveries import ChannelType, Outcome
 from planner_common.services import HOSTED, SERVICES
 from planner_common.settings import Settings
 
-from planner_worker.channels import Message, Result
+from planner_worker.channels import Limits, Message, Result
 from planner_worker.channels.answers import (
     LATER,
     REDIRECTS,
@@ -47,6 +47,7 @@ class Apprise:
     type = ChannelType.APPRISE
 
     def __init__(self, settings: Settings, outbound: Outbound | None = None) -> None:
+        self.limits = Limits(settings.apprise_tries, settings.apprise_hours, settings.apprise_per_second)
         self._outbound = outbound or Outbound(settings)
         # Twice as many threads as messages: one that is out of time gives its place to another, but may still sleep.
         self._threads = ThreadPoolExecutor(2 * AT_ONCE, thread_name_prefix="apprise")
@@ -94,6 +95,9 @@ class Apprise:
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
         await self._outbound.close()
+
+
+CHANNEL = Apprise
 
 
 def _service(url: str) -> str:

@@ -11,7 +11,7 @@ from aiosmtplib import SMTPException, SMTPResponseException
 from planner_common.deliveries import ChannelType, Outcome
 from planner_common.settings import Settings
 
-from planner_worker.channels import Message, Result
+from planner_worker.channels import Limits, Message, Result
 from planner_worker.mail.connections import NotSupportedError, Pool, Progress
 from planner_worker.mail.headers import AddressError
 from planner_worker.mail.letters import Letters
@@ -32,6 +32,7 @@ class Email:
     def __init__(self, settings: Settings) -> None:
         if settings.smtp_url is None:
             raise ValueError("SMTP_URL is not set")
+        self.limits = Limits(settings.email_tries, settings.email_hours, settings.email_per_second)
         self._server = Server.of(settings.smtp_url.get_secret_value())
         self._letters = Letters(settings)
         self._pool = Pool(partial(self._server.connection, self._letters.domain), settings.email_connections)
@@ -73,3 +74,8 @@ class Email:
 
     async def close(self) -> None:
         await self._pool.close()
+
+
+def CHANNEL(settings: Settings) -> Email | None:  # noqa: N802  # as the others' class
+    """None where no mail server is set up."""
+    return Email(settings) if settings.smtp_url is not None else None

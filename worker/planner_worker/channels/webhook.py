@@ -43,7 +43,7 @@ from urllib.parse import urlsplit
 from planner_common.deliveries import ChannelType, Outcome, Purpose
 from planner_common.settings import Settings
 
-from planner_worker.channels import ANSWER_LIMIT, Item, Message, Result
+from planner_worker.channels import ANSWER_LIMIT, Item, Limits, Message, Result
 from planner_worker.channels.answers import (
     REDIRECTS,
     SERVER_ERRORS,
@@ -68,6 +68,7 @@ class Webhook:
     type = ChannelType.WEBHOOK
 
     def __init__(self, settings: Settings, outbound: Outbound | None = None) -> None:
+        self.limits = Limits(settings.webhook_tries, settings.webhook_hours, settings.webhook_per_second)
         self._outbound = outbound or Outbound(settings)
 
     def host(self, message: Message) -> str:
@@ -92,6 +93,9 @@ class Webhook:
 
     async def close(self) -> None:
         await self._outbound.close()
+
+
+CHANNEL = Webhook
 
 
 def _result(answer: Answer, detail: str) -> Result:

@@ -1,13 +1,12 @@
 """What becomes of a delivery by the result of a try."""
 
 import random
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from planner_common.deliveries import ChannelType, Outcome, Reason, State
+from planner_common.deliveries import Outcome, Reason, State
 from planner_common.settings import Settings
 
-from planner_worker.channels import ANSWER_LIMIT, Result
+from planner_worker.channels import ANSWER_LIMIT, Limits, Result
 from planner_worker.delivery.claims import Recorded
 from planner_worker.delivery.facts import Facts
 
@@ -15,30 +14,16 @@ LONGEST_ASKED_SECONDS = 86_400
 """The longest that another side's Retry-After is heeded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How often, and for how long, a channel is tried."""
-
-    tries: int
-    age: timedelta
-
-    @classmethod
-    def of(cls, settings: Settings, channel_type: ChannelType) -> "Limits":
-        hours = getattr(settings, f"{channel_type}_hours")
-        return cls(getattr(settings, f"{channel_type}_tries"), timedelta(hours=hours))
-
-
 class Outcomes:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.limits = {channel_type: Limits.of(settings, channel_type) for channel_type in ChannelType}
 
-    def too_old(self, facts: Facts) -> bool:
-        return facts.now - facts.queued_at > self.limits[ChannelType(facts.type)].age
+    def too_old(self, facts: Facts, limits: Limits) -> bool:
+        return facts.now - facts.queued_at > timedelta(hours=limits.hours)
 
-    def of(self, facts: Facts, result: Result, now: datetime, seconds: float) -> Recorded:
+    def of(self, facts: Facts, result: Result, limits: Limits, now: datetime, seconds: float) -> Recorded:
         """`now` by PostgreSQL's clock; `seconds` that the try took."""
-        state, reason, due_at = self._fate(facts, result, now)
+        state, reason, due_at = self._fate(facts, result, limits, now)
         return Recorded(
             id=facts.id,
             claims=facts.claims,
@@ -52,16 +37,17 @@ class Outcomes:
             milliseconds=round(seconds * 1000),
         )
 
-    def _fate(self, facts: Facts, result: Result, now: datetime) -> tuple[State, Reason | None, datetime | None]:
+    def _fate(
+        self, facts: Facts, result: Result, limits: Limits, now: datetime
+    ) -> tuple[State, Reason | None, datetime | None]:
         if result.outcome is Outcome.ACCEPTED:
             return State.SENT, None, None
         if result.outcome is Outcome.REFUSED:
             return State.DEAD, Reason.REFUSED, None
-        limits = self.limits[ChannelType(facts.type)]
         if facts.tries + 1 >= limits.tries:
             return State.DEAD, Reason.TRIES, None
         due_at = now + timedelta(seconds=self.pause(facts.tries, result.retry_after))
-        if due_at - facts.queued_at > limits.age:
+        if due_at - facts.queued_at > timedelta(hours=limits.hours):
             return State.DEAD, Reason.AGE, None
         return State.FAILED, Reason.RETRY, due_at
 

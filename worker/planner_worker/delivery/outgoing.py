@@ -28,7 +28,7 @@ def outgoing(
     try:
         where = address(first, sealer)
     except UnsealedError:
-        channel, where = Sealed(channel.type), {}
+        channel, where = Sealed(channel), {}
     made = message(first, others, where)
     return Outgoing(first, channel, made, channel.host(made))
 
@@ -39,8 +39,8 @@ class Sealed:
     A failure like others, for an operator can bring the key back.
     """
 
-    def __init__(self, channel_type: ChannelType) -> None:
-        self.type = channel_type
+    def __init__(self, channel: Channel) -> None:
+        self.type, self.limits = channel.type, channel.limits
 
     def host(self, _message: Message) -> str:
         return "sealed"

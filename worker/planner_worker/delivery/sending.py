@@ -167,12 +167,12 @@ class Batch:
         for host, outs in by_host.items():
             allowance = self.sender.breakers.ask(host, len(outs))
             for out in outs[allowance.number :]:
-                if self.sender.outcomes.too_old(out.facts):
+                if self.sender.outcomes.too_old(out.facts, out.channel.limits):
                     too_old.append(out.facts)
                 else:
                     put_off.append((out.facts, PutOff(self.now(allowance.wait), Reason.BREAKER)))
             by_host[host] = outs[: allowance.number]
-        rates = {host: self.rate(outs) for host, outs in by_host.items() if outs}
+        rates = {host: outs[0].channel.limits.per_second for host, outs in by_host.items() if outs}
         paced = {host: (len(by_host[host]), rate) for host, rate in rates.items() if rate > 0}
         for host, allowance in (await self.sender.pace.take(paced)).items():
             outs = by_host[host]
@@ -188,11 +188,6 @@ class Batch:
             for facts in too_old:
                 metrics.deliveries.labels(facts.type, State.DEAD).inc()
         return [out for outs in by_host.values() for out in outs]
-
-    def rate(self, outs: Sequence[Outgoing]) -> float:
-        """Messages per second that their destination is sent."""
-        rate: float = getattr(self.sender.settings, f"{outs[0].facts.type}_per_second")
-        return rate
 
     async def put_off(self, verdicts: Sequence[tuple[Facts, PutOff]]) -> None:
         if verdicts:
@@ -266,7 +261,7 @@ class Batch:
         self.sender.breakers.note(out.host, failed=result.host_failed)
         metrics.delivery_attempts.labels(out.facts.type, result.outcome).inc()
         metrics.delivery_seconds.labels(out.facts.type).observe(seconds)
-        recorded = self.sender.outcomes.of(out.facts, result, now, seconds)
+        recorded = self.sender.outcomes.of(out.facts, result, out.channel.limits, now, seconds)
         # What goes out together has one fate.
         self.results.add(*(Tried(facts, result, recorded.of(facts), now) for facts in everyone))
 

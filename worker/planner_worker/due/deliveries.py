@@ -69,7 +69,8 @@ class Deliveries:
     long_queue = 4  # of two seconds at most each: well within the lease
 
     def __init__(self, settings: Settings) -> None:
-        self._lease = settings.delivery_lease_seconds
+        # For waiting, as that of changes. Who sends takes another for that.
+        self._lease = settings.lease_seconds
 
     def claim(self, database: Database, queues: Sequence[Queue]) -> tuple[list[Handout], bool]:
         lanes = [lane for lane, queue in QUEUE_OF.items() if queue in queues]

@@ -12,7 +12,7 @@ from planner_common.deliveries import ChannelType, Outcome
 from planner_common.people import person_id
 from planner_common.sealing import Sealer
 from planner_common.settings import Settings, get_settings
-from planner_worker.channels import Message, Result
+from planner_worker.channels import Limits, Message, Result
 from planner_worker.database import engine
 from planner_worker.delivery.sending import Sender
 from planner_worker.due.deliveries import Deliveries
@@ -32,6 +32,7 @@ class Remembering:
     """A channel that keeps what it is given, and answers as it is told."""
 
     type: ChannelType
+    limits: Limits = field(default_factory=lambda: Limits(tries=12, hours=48))
     sent: list[Message] = field(default_factory=list)
     answer: Callable[[Message], Result] = lambda _message: ACCEPTED
     before: Callable[[Message], Any] | None = None
@@ -63,7 +64,11 @@ class Desk:
         self.database = psycopg.connect(url, autocommit=True)
 
     def make_sender(self, **changed: Any) -> Sender:
-        return Sender(self.settings.model_copy(update=changed), engine, self.channels)
+        settings = self.settings.model_copy(update=changed)
+        for kind, channel in self.channels.items():
+            paced = getattr(settings, f"{kind}_per_second")
+            channel.limits = Limits(settings.email_tries, settings.email_hours, paced)
+        return Sender(settings, engine, self.channels)
 
     @property
     def mail(self) -> Remembering:

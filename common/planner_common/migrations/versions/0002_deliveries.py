@@ -47,7 +47,6 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("digest IN ('none', 'hourly', 'daily')", name=op.f("ck_channels_digest")),
-        sa.CheckConstraint("type IN ('email', 'webhook', 'apprise')", name=op.f("ck_channels_type")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_channels")),
     )
     op.create_index(op.f("ix_channels_person_id"), "channels", ["person_id"], unique=False)
