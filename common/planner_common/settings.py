@@ -91,7 +91,7 @@ class Settings(BaseSettings):
 
     # ---- the dispatcher and the workers
     lease_seconds: float = Field(default=5.0, gt=0)
-    """How long a dispatched change may wait for a worker before it is dispatched again."""
+    """How long a dispatched change, or delivery, may wait for a worker before it is dispatched again."""
     dispatch_poll_seconds: float = Field(default=1.0, gt=0)
     """How long the dispatcher sleeps when nothing wakes it."""
     worker_processes: int = Field(default=2, ge=1)

@@ -1,4 +1,4 @@
-"""What is known of deliveries at the moment they are looked at: read in one snapshot, nothing locked."""
+"""What is known of deliveries at the moment they are looked at. Nothing is locked: taking them looks at the revision."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
