@@ -1,4 +1,4 @@
-"""What is known of deliveries at the moment they are looked at. Nothing is locked: taking them looks at the revision."""
+"""What is known of deliveries at the moment they are looked at. Nothing is locked: who takes them looks again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
