@@ -92,7 +92,7 @@ async def test_a_minute_without_redis(frozen: bool) -> None:
         away = p99(took, after=1.0)
         print(  # noqa: T201  # what it is for
             f"\n{len(took)} requests, none failed · p99 usual {usual * 1000:.0f} ms, away {away * 1000:.0f} ms "
-            f"({away / usual:.1f} times), in the first second {p99(took) * 1000:.0f} ms · all delivered {soon:.1f} s after"
+            f"({away / usual:.1f} times), with the first second {p99(took) * 1000:.0f} ms · all sent {soon:.1f} s after"
         )
         assert system.faults() == (0, 0, 0)
         assert away < SLOWER * usual
