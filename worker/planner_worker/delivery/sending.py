@@ -32,7 +32,7 @@ from planner_worker.delivery.present import PutOff, Superseded, verdict
 from planner_worker.delivery.restraint import Breakers, Pace
 from planner_worker.delivery.results import Results, Tried
 
-BEGIN_SECONDS = 2.0
+BEGIN_SECONDS = 0.5
 """For how long a batch begins to send. What is left then is given back, so that others have their turn: a batch to a
 slow server must not keep an urgent one waiting."""
 STRIDES = 3

@@ -66,7 +66,7 @@ class Claim:
 
 class Deliveries:
     queues = tuple(QUEUE_OF.values())
-    long_queue = 4  # of two seconds at most each: well within the lease
+    long_queue = 4  # of about half a second each: well within the lease
 
     def __init__(self, settings: Settings) -> None:
         # For waiting, as that of changes. Who sends takes another for that.
