@@ -8,16 +8,16 @@ from uuid import UUID
 import psycopg
 import pytest
 from planner_common.changes import Kind
+from planner_common.database import make_engine
 from planner_common.deliveries import ChannelType, Outcome
 from planner_common.people import person_id
 from planner_common.sealing import Sealer
 from planner_common.settings import Settings, get_settings
 from planner_worker.channels import Limits, Message, Result
-from planner_worker.database import engine
 from planner_worker.delivery.sending import Sender
 from planner_worker.due.deliveries import Deliveries
 from planner_worker.tasks.fan_out import fan_out
-from sqlalchemy import RowMapping, text
+from sqlalchemy import Engine, RowMapping, text
 
 from common.tests.domain import Domain, Event
 
@@ -60,6 +60,7 @@ class Desk:
         self.settings = settings
         self.sealer = Sealer(settings.encryption_keys)
         self.channels: dict[ChannelType, Any] = {kind: Remembering(kind) for kind in ChannelType}
+        self.engines: list[Engine] = []
         self.sender = self.make_sender()
         self.database = psycopg.connect(url, autocommit=True)
 
@@ -68,7 +69,10 @@ class Desk:
         for kind, channel in self.channels.items():
             paced = getattr(settings, f"{kind}_per_second")
             channel.limits = Limits(settings.email_tries, settings.email_hours, paced)
-        return Sender(settings, engine, self.channels)
+        # Each as in a process of its own, with its own connection, which a batch keeps.
+        own = make_engine(settings, "planner-worker").execution_options(isolation_level="AUTOCOMMIT")
+        self.engines.append(own)
+        return Sender(settings, lambda: own, self.channels)
 
     @property
     def mail(self) -> Remembering:
@@ -172,3 +176,5 @@ async def desk(domain: Domain, email_on: Settings, database: str) -> AsyncIterat
     yield desk
     await desk.sender.close()
     desk.database.close()
+    for one in desk.engines:
+        one.dispose()
