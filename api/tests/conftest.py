@@ -176,3 +176,13 @@ def join(app: FastAPI, client: httpx.AsyncClient, connection: Connection) -> Joi
         return Person(client, name, email, account, {"access_token": token})
 
     return join
+
+
+@pytest.fixture
+def ann(join: Join) -> Person:
+    return join("Ann")
+
+
+@pytest.fixture
+def bob(join: Join) -> Person:
+    return join("Bob")

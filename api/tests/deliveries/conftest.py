@@ -5,56 +5,21 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
-from fastapi import FastAPI
 from planner_common.models import channels, mutes, routes
-from planner_common.people import person_id
 from planner_common.sealing import Sealer
 from planner_common.settings import Settings
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert
 from sqlalchemy.sql.schema import Table
 
-from api.tests.conftest import Person
+from api.tests.conftest import Join, Person
 from common.tests.domain import Domain
 
 SECRETS = {"url": "https://hooks.example.com/s3cr3t-path?key=s3cr3t-key", "secrets": ["whsec_s3cr3t"], "code": "s3cr3t"}
 """What a channel's address may hold, and no answer."""
 ALWAYS = datetime(2020, 1, 1, tzinfo=UTC)
 
-Join = Callable[..., Person]
 Channel = Callable[..., UUID]
-
-
-@pytest.fixture
-def join(app: FastAPI, client: httpx.AsyncClient, connection: Connection) -> Join:
-    """`ann = join("Ann")`: a new account, ann@example.org, logged in."""
-
-    def join(name: str, *, locale: str = "en", time_zone: str = "UTC", admin: bool = False) -> Person:
-        email = f"{name.lower()}@example.org"
-        person = person_id(email)
-        account = connection.execute(
-            text("""
-                INSERT INTO accounts (person_id, email, name, time_zone, locale, password_hash, admin)
-                VALUES (:person, :email, :name, :zone, :locale, '', :admin) RETURNING id
-            """),
-            {"person": person, "email": email, "name": name, "zone": time_zone, "locale": locale, "admin": admin},
-        ).scalar_one()
-        token = app.state.access_tokens.issue(account, person)
-        return Person(client, name, email, account, {"access_token": token})
-
-    return join
-
-
-@pytest.fixture
-def ann(join: Join) -> Person:
-    """The organizer."""
-    return join("Ann")
-
-
-@pytest.fixture
-def bob(join: Join) -> Person:
-    return join("Bob")
 
 
 @pytest.fixture

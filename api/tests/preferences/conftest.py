@@ -12,7 +12,7 @@ from planner_api import limits
 from planner_common.sealing import Sealer, Unsubscription
 from sqlalchemy import Connection, text
 
-from api.tests.conftest import Join, Person
+from api.tests.conftest import Person
 
 DEFAULTS = ["invitation", "update", "reschedule", "cancellation", "restoration", "removal", "reminder"]
 SECRET_PATH = "services-T0-B0-s3cr3t"
@@ -39,16 +39,6 @@ def within_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hour that limits are counted in does not end during the test."""
     now = time.time()
     monkeypatch.setattr(limits, "time", SimpleNamespace(time=lambda: now))
-
-
-@pytest.fixture
-def ann(join: Join) -> Person:
-    return join("Ann")
-
-
-@pytest.fixture
-def bob(join: Join) -> Person:
-    return join("Bob")
 
 
 class Kept:

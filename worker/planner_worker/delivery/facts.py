@@ -26,9 +26,9 @@ OPEN = f"d.state IN ('{State.PENDING}', '{State.FAILED}')"
 # What a person is called and reads: an account's own; a guest reads what the organizer does, in the zone of the event.
 HELD = text(f"""
     SELECT d.id, d.claims, d.change_id, d.person_id, d.channel_id, d.type, d.purpose, d.lane, d.tries, d.digest,
-           d.message_id, d.reason, d.outcome_unknown, d.queued_at, d.created_at, now() AS now,
+           d.message_id, d.queued_at, d.created_at, now() AS now,
            n.id AS notification_id,
-           {TOLD_AS} AS kind, c.revision, c.actor, c.diff, c.at, c.request_id,
+           {TOLD_AS} AS kind, c.revision, c.diff, c.at,
            actor.name AS actor_name,
            e.id AS event_id, e.revision AS event_revision, e.uid, e.title, e.description, e.location, e.url, e.status,
            e.all_day, e.starts_at, e.ends_at, e.deleted_at IS NOT NULL AS deleted,
@@ -127,8 +127,6 @@ class Facts:
     digest: bool
     """It has waited for its digest."""
     message_id: UUID | None
-    reason: str | None
-    outcome_unknown: bool
     queued_at: datetime
     created_at: datetime
     now: datetime
@@ -136,11 +134,9 @@ class Facts:
     notification_id: UUID | None = None
     kind: str | None = None
     revision: int | None = None
-    actor: UUID | None = None
     actor_name: str | None = None
     diff: Mapping[str, Any] | None = None
     at: datetime | None = None
-    request_id: str | None = None
     event_id: UUID | None = None
     event_revision: int | None = None
     uid: str | None = None
