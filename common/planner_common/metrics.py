@@ -19,6 +19,13 @@ http_request_seconds = Histogram(
 rate_limited = Counter("planner_http_rate_limited", "Requests refused with 429.", ["route"])
 cache_reads = Counter("planner_cache_reads", "Reads of the answer cache.", ["result"])  # hit, miss, error
 streams = Gauge("planner_streams", "Live streams open now.", multiprocess_mode="livesum")
+pool_connections = Gauge(
+    "planner_database_pool_connections", "Connections to PostgreSQL that the API has, by state: used, idle.", ["state"],
+    multiprocess_mode="livesum",
+)  # fmt: skip
+pool_limit = Gauge("planner_database_pool_limit", "How many there may be.", multiprocess_mode="livesum")
+pool_wait_seconds = Histogram("planner_database_pool_wait_seconds", "Time to get one of them.", buckets=SECONDS)
+pool_timeouts = Counter("planner_database_pool_timeouts", "Requests that got none in time.")
 
 dispatch_claims = Counter("planner_dispatcher_claims", "Changes claimed for dispatch.")
 dispatch_reclaims = Counter("planner_dispatcher_lease_expiries", "Changes whose lease ran out: dispatched once more.")
@@ -29,9 +36,29 @@ dispatch_lost = Counter(
 dispatch_held = Counter("planner_dispatcher_held", "Changes kept back by the brake.")
 dispatch_messages = Counter("planner_dispatcher_messages", "Messages handed to the broker.", ["queue"])
 dispatch_errors = Counter("planner_dispatcher_errors", "Rounds that failed, by what was away.", ["dependency"])
+dispatch_publish_errors = Counter(
+    "planner_dispatcher_publish_errors", "Messages that the broker did not take: their work was released.", ["queue"]
+)
+dispatch_up = Gauge(
+    "planner_dispatcher_dependency_up", "Whether the dispatcher reaches it: postgresql, redis.", ["dependency"]
+)
+dispatch_turned = Gauge("planner_dispatcher_last_turn_timestamp_seconds", "When the loop last began a turn.")
+dispatch_turn_seconds = Histogram("planner_dispatcher_turn_duration_seconds", "Time a turn took.", buckets=SECONDS)
+dispatch_lag = Histogram(
+    "planner_dispatcher_loop_lag_seconds", "How much later than it meant to the loop began a turn.", buckets=SECONDS
+)
 
 tasks = Counter("planner_tasks", "Celery tasks finished, by state.", ["task", "state"])
 task_seconds = Histogram("planner_task_duration_seconds", "Time a task ran.", ["task"], buckets=SECONDS)
+task_lateness = Histogram(
+    "planner_task_lateness_seconds", "From when a task's oldest piece of work was due to the task's start.", ["task"],
+    buckets=LATENESS,
+)  # fmt: skip
+task_redeliveries = Counter(
+    "planner_task_redeliveries", "Messages with work that was handed out before: a lease had run out.", ["task"]
+)
+children = Gauge("planner_worker_children", "Children that a worker's pool has.", multiprocess_mode="livesum")
+children_stuck = Counter("planner_worker_stuck_children", "Children killed since they took work and did not begin it.")
 notifications_written = Counter("planner_notifications_written", "Notifications that fan-out wrote.")
 notification_lateness = Histogram(
     "planner_notification_lateness_seconds",
@@ -53,4 +80,9 @@ delivery_seconds = Histogram(
 delivery_lateness = Histogram(
     "planner_delivery_lateness_seconds", "From the commit of a change to the provider's yes.", ["channel"],
     buckets=LATENESS,
+)  # fmt: skip
+
+build = Gauge(
+    "planner_build_info", "1, with what runs: Planner's version, its revision if it was built with one, Python's.",
+    ["service", "version", "revision", "python"], multiprocess_mode="livemax",
 )  # fmt: skip

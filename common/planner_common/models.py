@@ -135,6 +135,7 @@ changes = Table(
     Column("diff", JSONB, nullable=False, server_default="{}"),  # {"title": ["old", "new"], …}
     Column("notify", Boolean, nullable=False, server_default="true"),
     Column("request_id", Text),
+    Column("traceparent", Text),  # W3C Trace Context of the request, where it is traced
     Column("audience_size", Integer, nullable=False),  # an estimate, so that batches are even
     Column("claims", SmallInteger, nullable=False, server_default="0"),  # how often it was dispatched
     Column("lease_until", Instant),  # dispatched: leave it alone until then
@@ -329,6 +330,21 @@ idempotency_keys = Table(
     Column("headers", JSONB, nullable=False),
     Column("body", LargeBinary, nullable=False),  # sealed
     Column("created_at", Instant, nullable=False, server_default=func.now(), index=True),
+)
+
+# Processes that live, by their own word (presence.Presence); who has not been seen for a while is gone.
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", Text, primary_key=True),  # service@host:process
+    Column("service", Text, nullable=False),
+    Column("version", Text, nullable=False),  # Planner's
+    Column("tzdata", Text, nullable=False),  # of the zones it computes with
+    Column("queues", ARRAY(Text), nullable=False, server_default="{}"),  # that it consumes
+    Column("started_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),  # by the database's clock
+    Column("clock", Instant, nullable=False),  # what its own said then
+    postgresql_with={"fillfactor": 50},
 )
 
 # What `planner audit` found when the workers ran it, for the exporter.
