@@ -1,5 +1,6 @@
 """Puts the API together."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import iter_route_contexts
 from planner_common import schema
 from planner_common.logging import configure_logging
+from planner_common.presence import Presence
 from planner_common.sealing import Sealer
 from planner_common.settings import Settings, get_settings
 from sqlalchemy.exc import DBAPIError
@@ -99,8 +101,11 @@ def templates(app: FastAPI) -> dict[int, str]:
     return found
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application. It connects to PostgreSQL and Redis when its lifespan begins, and needs neither to start."""
+def create_app(settings: Settings, presence: Presence | None = None) -> FastAPI:
+    """The application. It connects to PostgreSQL and Redis when its lifespan begins, and needs neither to start.
+
+    `presence`: said while the lifespan lasts.
+    """
     if settings.signing_key is None:
         raise ValueError("SIGNING_KEY is not set")
     sealer = Sealer(settings.encryption_keys)
@@ -121,10 +126,14 @@ def create_app(settings: Settings) -> FastAPI:
         state.waker.start()
         state.streams = Streams(settings)
         state.streams.start()
+        if presence:
+            presence.start()
         try:
             with state.streams.ended_by_signals():
                 yield
         finally:
+            if presence:
+                await asyncio.to_thread(presence.stop)
             await state.streams.close()
             await state.waker.close()
             await state.guard.close()
@@ -162,4 +171,4 @@ def from_environment() -> FastAPI:
     """The application of a server's process, as the environment sets it."""
     settings = get_settings()
     configure_logging(settings, "api")
-    return create_app(settings)
+    return create_app(settings, Presence(settings, "api"))

@@ -43,6 +43,7 @@ def main() -> None:
 
     from planner_worker.app import app  # noqa: PLC0415
     from planner_worker.heartbeat import Heartbeat  # noqa: PLC0415
+    from planner_worker.presence import Present  # noqa: PLC0415
 
     @signals.worker_shutting_down.connect
     def bound_the_stop(how: str, **_signal: Any) -> None:
@@ -57,7 +58,7 @@ def main() -> None:
         sys.exit(f"worker: WORKER_METRICS_PORT {settings.worker_metrics_port}: {error.strerror}")
     # As root (`make up` in a container, say) Celery warns in four lines; what it warns of is pickle, which is off.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    app.steps["worker"].add(Heartbeat)
+    app.steps["worker"].update({Heartbeat, Present})
     app.events.dispatcher_cls = "planner_worker.consumer:EventDispatcher"
     worker = app.Worker(
         hostname=host_format(default_nodename(settings.worker_name)),

@@ -20,6 +20,7 @@ from planner_common import metrics
 from planner_common.database import KEEPALIVES, libpq_url, timeouts
 from planner_common.logging import configure_logging, get_logger, in_short
 from planner_common.messages import QUEUE_OF, Channel, Queue, Task
+from planner_common.presence import Presence
 from planner_common.settings import HEARTBEAT_SECONDS, Settings, settings_or_exit
 from prometheus_client import start_http_server
 from redis import Redis, RedisError
@@ -206,6 +207,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"dispatcher: DISPATCHER_METRICS_PORT {settings.dispatcher_metrics_port}: {error.strerror}")
     dispatcher = Dispatcher(settings)
+    presence = Presence(settings, "dispatcher")
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         dispatcher.stop()
@@ -214,7 +216,9 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     logger.info("ready")
+    presence.start()
     dispatcher.run()
+    presence.stop()
     logger.info("stopped")
 
 

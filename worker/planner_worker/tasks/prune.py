@@ -21,6 +21,7 @@ EXPIRED = {
     "idempotency_keys": "created_at < now() - interval '24 hours'",
     "reach": "hour < now() - interval '2 days'",
     "audits": "at < now() - interval '30 days' AND at < (SELECT max(at) FROM audits)",
+    "processes": "seen_at < now() - interval '1 day'",
     "channels": """ended_at < now() - interval '30 days' AND NOT EXISTS (
         SELECT FROM deliveries d WHERE d.channel_id = channels.id AND d.finished_at IS NULL
     )""",
