@@ -1,0 +1,130 @@
+"""Each process says now and then that it lives, what it runs and what its clock shows: a row of the table `processes`.
+
+It is liveness by the process's own word, for the exporter and `planner doctor`; nothing in Planner depends on it.
+"""
+
+import os
+import socket
+import threading
+import zoneinfo
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import psycopg
+from tzdata import IANA_VERSION
+
+from planner_common.database import KEEPALIVES, libpq_url, timeouts
+from planner_common.logging import get_logger, in_short
+from planner_common.settings import Settings
+
+BEAT_SECONDS = 10.0
+ALIVE_SECONDS = 30
+"""A process that was not seen for so long is not alive: two beats may fail."""
+STOP_SECONDS = 2.0
+"""How long a stop may take to remove the row. After that, a frozen PostgreSQL say, the row grows old instead."""
+FORK_SECONDS = 0.5
+"""How long a fork waits for a beat that is under way."""
+
+logger = get_logger("planner_common.presence")
+
+BEAT = """
+    INSERT INTO processes (id, service, version, tzdata, queues, started_at, seen_at, clock)
+    VALUES (%(id)s, %(service)s, %(version)s, %(tzdata)s, %(queues)s, %(started_at)s, clock_timestamp(), %(clock)s)
+    ON CONFLICT (id) DO UPDATE
+    SET (service, version, tzdata, queues, started_at, seen_at, clock) =
+        (excluded.service, excluded.version, excluded.tzdata, excluded.queues, excluded.started_at, excluded.seen_at,
+         excluded.clock)
+"""
+# Not that of a namesake which has taken the place.
+LEAVE = "DELETE FROM processes WHERE id = %(id)s AND started_at = %(started_at)s"
+
+
+def tzdata_version() -> str:
+    """Of the zones that `zoneinfo` reads, and where it finds them: `2026a (package)`, `2026a (/usr/share/zoneinfo)`."""
+    for folder in map(Path, zoneinfo.TZPATH):
+        if (folder / "Europe/Paris").is_file():
+            with suppress(OSError), (folder / "tzdata.zi").open(encoding="utf-8") as source:
+                return f"{source.readline().removeprefix('# version').strip()} ({folder})"
+            return f"unknown ({folder})"
+    return f"{IANA_VERSION} (package)"
+
+
+class Presence:
+    """`Presence(settings, "worker", queues).start()`, and `.stop()` in the end.
+
+    A thread connects anew for each beat, so that between them there is neither a connection that a fork would inherit
+    nor one that a frozen server would keep.
+    """
+
+    def __init__(self, settings: Settings, service: str, queues: Sequence[str] = (), id_: str | None = None) -> None:
+        """`id_`: who else has it takes this one's place. By default it is made of service, host and process."""
+        self.url = libpq_url(settings)
+        self.row = {
+            "id": id_ or f"{service}@{socket.gethostname()}:{os.getpid()}",
+            "service": service,
+            "version": version("planner-common"),
+            "tzdata": tzdata_version(),
+            "queues": list(queues),
+            "started_at": datetime.now(UTC),
+        }
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.run, name="presence", daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Remove the row, within `STOP_SECONDS` or not at all."""
+        self.stopping.set()
+        self.thread.join(STOP_SECONDS)
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            self.say(BEAT)
+            self.stopping.wait(BEAT_SECONDS)
+        self.say(LEAVE)
+
+    def say(self, statement: str) -> None:
+        """Execute it. An outage is borne in silence: those who depend on PostgreSQL report it."""
+        try:
+            with (
+                connecting,
+                psycopg.connect(
+                    self.url,
+                    autocommit=True,
+                    application_name="planner-presence",
+                    options=" ".join(f"-c {name}={value}" for name, value in timeouts(statement_seconds=5).items()),
+                    **KEEPALIVES,  # type: ignore[arg-type]  # libpq's numbers
+                ) as connection,
+            ):
+                connection.execute(statement, {**self.row, "clock": datetime.now(UTC)})
+        except psycopg.Error as error:
+            logger.debug("not written down", error=in_short(error))
+
+
+connecting = threading.Lock()
+"""Held while a beat is under way."""
+
+
+class Forks:
+    """Keeps a beat and a fork apart: the child would inherit the connection, and what libraries had locked for it.
+
+    It waits for a while only: a beat that takes longer waits for a server, and holds nothing but its socket.
+    """
+
+    def __init__(self) -> None:
+        self.apart = False
+
+    def before(self) -> None:
+        self.apart = connecting.acquire(timeout=FORK_SECONDS)
+
+    def after(self) -> None:
+        if self.apart:
+            connecting.release()
+
+
+forks = Forks()
+os.register_at_fork(before=forks.before, after_in_parent=forks.after, after_in_child=forks.after)
