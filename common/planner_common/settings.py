@@ -159,6 +159,12 @@ class Settings(BaseSettings):
     """Flower does not start without it."""
     flower_host: str = "127.0.0.1"
     flower_port: int = 5555
+    flower_prefix: str = Field(default="", pattern="^[A-Za-z0-9._~/-]*$")
+    """The path below which a reverse proxy shows it (`flower`: `https://example.org/flower/`); none unless given."""
+    flower_metrics_port: int = 9104
+    """Where its metrics and its health are, without a login: on the inside."""
+    flower_file: Path | None = None
+    """Where it keeps what it remembers over a restart; nowhere unless given."""
     flower_read_only: bool = True
     """Whether Flower only shows. If not, whoever is logged in may also revoke tasks and shut workers down."""
 

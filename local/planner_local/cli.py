@@ -71,6 +71,7 @@ def print_addresses(console: Console, addresses: Addresses) -> None:
         ("metrics", addresses.api_metrics, "of the API"),
         ("", addresses.worker_metrics, "of the worker"),
         ("", addresses.dispatcher_metrics, "of the dispatcher"),
+        ("", addresses.flower_metrics, "of Flower"),
         ("PostgreSQL", addresses.postgres, ".venv/bin/python -m planner_local run psql"),
         ("Valkey", addresses.valkey, f"password in {(secrets / 'valkey_password').relative_to(Path.cwd())}"),
         ("mails", *_mails(addresses)),

@@ -128,13 +128,15 @@ class Stack:
         if host in ("0.0.0.0", "::"):  # noqa: S104  # compared, not bound
             host = "127.0.0.1"
         at = {name: f"127.0.0.1:{port}" for name, port in self.ports.items()}
+        prefix = self.environment.get("FLOWER_PREFIX", "").strip("/")
         return Addresses(
             api=f"http://{host}:{self.ports['API_PORT']}",
-            flower=f"http://{at['FLOWER_PORT']}",
+            flower=f"http://{at['FLOWER_PORT']}{f'/{prefix}/' if prefix else ''}",
             exporter=f"http://{at['EXPORTER_PORT']}/metrics",
             api_metrics=f"http://{at['API_METRICS_PORT']}/metrics",
             worker_metrics=f"http://{at['WORKER_METRICS_PORT']}/metrics",
             dispatcher_metrics=f"http://{at['DISPATCHER_METRICS_PORT']}/metrics",
+            flower_metrics=f"http://{at['FLOWER_METRICS_PORT']}/metrics",
             postgres=at["POSTGRES_PORT"],
             valkey=at["VALKEY_PORT"],
             mail="" if "SMTP_URL" in self.environment else str(self.folder / "mail"),
@@ -166,7 +168,10 @@ class Stack:
         links = {"PUBLIC_URL": self.environment.get("PUBLIC_URL") or self.state.addresses.api}
         folder = {"MAIL_FOLDER": self.state.addresses.mail}
         mail = {"SMTP_URL": f"smtp://127.0.0.1:{self.ports['MAIL_PORT']}"} if self.state.addresses.mail else {}
-        flower = {"FLOWER_PASSWORD_FILE": str(self.secrets / "flower_password")}
+        flower = {
+            "FLOWER_PASSWORD_FILE": str(self.secrets / "flower_password"),
+            "FLOWER_FILE": str(self.folder / "flower"),
+        }
         addresses = self.state.addresses
 
         def module(name: str, *settings: Mapping[str, str], service: str, ready: str | None = None) -> Service:
@@ -196,8 +201,8 @@ class Stack:
                 "planner_worker", database, redis, worker, mail, links, port("WORKER_METRICS_PORT"), service="worker"
             ),
             "flower": module(
-                "planner_worker.flower", redis, flower, port("FLOWER_PORT"),
-                service="flower", ready=f"{addresses.flower}/healthcheck",
+                "planner_worker.flower", redis, flower, port("FLOWER_PORT", "FLOWER_METRICS_PORT"),
+                service="flower", ready=addresses.flower_metrics,
             ),
             "exporter": module(
                 "planner_exporter", database, redis, port("EXPORTER_PORT"),

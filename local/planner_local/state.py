@@ -29,6 +29,7 @@ class Addresses:
     api_metrics: str
     worker_metrics: str
     dispatcher_metrics: str
+    flower_metrics: str
     postgres: str
     valkey: str
     mail: str = ""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import fields
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,7 @@ def test_nothing_runs(tmp_path: Path) -> None:
 def test_what_an_earlier_run_left_is_ended(tmp_path: Path) -> None:
     left = subprocess.Popen(["sleep", "1000"])
     stranger = subprocess.Popen(["sleep", "1000"])
-    state = State(tmp_path, Addresses(*["x"] * 8))
+    state = State(tmp_path, Addresses(*["x"] * len(fields(Addresses))))
     state.save({"api": left.pid, "worker": stranger.pid, "flower": None})
     content = json.loads((tmp_path / "state.json").read_text())
     content["processes"]["worker"]["started"] -= 1  # another process had this number
@@ -197,7 +198,7 @@ def test_what_an_earlier_run_left_is_ended(tmp_path: Path) -> None:
 
 
 def test_whoever_holds_the_folder_is_noticed(tmp_path: Path) -> None:
-    state = State(tmp_path, Addresses(*["x"] * 8), ready=True)
+    state = State(tmp_path, Addresses(*["x"] * len(fields(Addresses))), ready=True)
     with alone(tmp_path):
         state.save({})
         assert running(tmp_path) == (state.addresses, True)
