@@ -16,6 +16,7 @@ import psutil
 import pytest
 from planner_common.settings import Settings
 from planner_local.servers import free_port
+from sqlalchemy import Connection, text
 
 
 class Api:
@@ -104,7 +105,7 @@ def test_one_process_serves_counts_and_stops_in_order(settings: Settings) -> Non
         assert {line["service"] for line in lines} == {"api"}
 
 
-def test_several_processes_are_one_service(settings: Settings) -> None:
+def test_several_processes_are_one_service(settings: Settings, connection: Connection) -> None:
     """Their metrics are added up, and one that is killed is replaced; its gauges go, what it counted stays."""
     with started(settings, API_PROCESSES="2") as api:
         children = [
@@ -113,6 +114,9 @@ def test_several_processes_are_one_service(settings: Settings) -> None:
             if "multiprocessing.spawn" in " ".join(child.cmdline())
         ]
         assert len(children) == 2
+        said = text("SELECT id FROM processes WHERE service = 'api'")
+        names = {f"api@{socket.gethostname()}:{child.pid}" for child in children}
+        api.wait_until(lambda: set(connection.execute(said).scalars()) == names, "there by its own word")
         for _ in range(20):
             assert api.http.get(f"{api.url}/livez").status_code == 200
         assert api.metric(LIVEZ) == 20

@@ -100,6 +100,7 @@ def test_an_outage_is_borne(
     presence.stop()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # of Python 3.12
 def test_a_frozen_postgresql_keeps_nobody_from_stopping_or_forking(tmp_path: Path) -> None:
     with Postgres(tmp_path / "postgres", free_port(), "test", durable=False) as server:
         presence = Presence(Settings(database_url=server.url("postgres")), "worker")
@@ -121,6 +122,7 @@ def test_a_frozen_postgresql_keeps_nobody_from_stopping_or_forking(tmp_path: Pat
         presence.thread.join()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_fork_waits_for_a_beat() -> None:
     """So that the child inherits no connection, and no lock of those who make it."""
     module.connecting.acquire()

@@ -79,3 +79,15 @@ def test_a_removed_channel_stays_for_a_month_and_while_something_is_to_be_sent_b
     assert prune()["channels"] == 2
     left = domain.connection.execute(text("SELECT name FROM channels ORDER BY name")).scalars()
     assert list(left) == ["alive", "recent", "waiting"]
+
+
+def test_processes_are_forgotten_after_a_day(domain: Domain) -> None:
+    domain.connection.execute(
+        text("""
+            INSERT INTO processes (id, service, version, tzdata, started_at, seen_at, clock)
+            SELECT age::text, 'api', '1', '2026a', now() - age, now() - age, now() - age
+              FROM unnest(ARRAY['23 hours', '25 hours']::interval[]) age
+        """)
+    )
+    assert prune()["processes"] == 1
+    assert domain.connection.scalar(text("SELECT id FROM processes")) == "23:00:00"
