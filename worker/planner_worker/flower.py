@@ -98,6 +98,7 @@ def main() -> None:
         sys.exit(78)  # as settings_or_exit does
     configure_logging(settings, "flower")
     logging.getLogger("tornado.access").setLevel(logging.ERROR)  # the pages refresh themselves every few seconds
+    logging.getLogger("flower.inspector").setLevel(logging.ERROR)  # four warnings while there is no worker yet
     configure(settings, settings.flower_password.get_secret_value())
     flower = make_flower()
     inside = Application([("/metrics", Metrics, {"flower": flower}), ("/healthz", Health)])
