@@ -5,6 +5,7 @@ import sys
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 from planner_common import multiprocess
 from planner_common.logging import configure_logging
 from planner_common.settings import settings_or_exit
@@ -19,6 +20,14 @@ def stop(_number: int, _frame: FrameType | None) -> None:
     sys.exit(0)
 
 
+def application() -> FastAPI:
+    """What each process serves: this one, or the children that uvicorn starts."""
+    multiprocess.join()
+    from planner_api.app import from_environment  # noqa: PLC0415  # it imports the metrics
+
+    return from_environment()
+
+
 def main() -> None:
     settings = settings_or_exit()
     for name in ("signing_key", "encryption_keys"):
@@ -28,14 +37,17 @@ def main() -> None:
             sys.exit(CONFIGURATION)
     signal.signal(signal.SIGTERM, stop)
     configure_logging(settings, "api")
-    multiprocess.prepare()
+    multiprocess.prepare(alone=settings.api_processes == 1)
+    from planner_common import metrics  # noqa: PLC0415  # only now
+
+    metrics.begin("api", settings.planner_revision)
     host = settings.api_metrics_host or settings.api_host
     try:
-        multiprocess.serve(host, settings.api_metrics_port)
+        multiprocess.serve(host, settings.api_metrics_port, "api")
     except OSError as error:
         sys.exit(f"api: API_METRICS_PORT {settings.api_metrics_port}: {error.strerror}")
     uvicorn.run(
-        "planner_api.app:from_environment",
+        "planner_api.__main__:application",
         factory=True,
         host=settings.api_host,
         port=settings.api_port,
@@ -53,5 +65,5 @@ def main() -> None:
     )
 
 
-if __name__ == "__main__":  # the children that uvicorn spawns import this module as well
+if __name__ == "__main__":
     main()

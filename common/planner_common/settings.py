@@ -172,10 +172,16 @@ class Settings(BaseSettings):
     exporter_host: str = "127.0.0.1"
     exporter_port: int = 9808
 
-    # ---- logs
+    # ---- every service
+    watchdog_seconds: float = Field(default=60, ge=0)
+    """A process whose loop, or whose pool of children, makes no progress for so long ends, to be started anew. 0: never."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """`auto`: coloured on a terminal, JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    # ---- what this is
+    planner_revision: str = ""
+    """The revision it was built from, for `planner_build_info`. The images have it from their build."""
 
     @field_validator("smtp_url", mode="before")
     @classmethod

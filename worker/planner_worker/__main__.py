@@ -7,7 +7,6 @@ import threading
 import warnings
 from typing import Any
 
-from billiard.process import current_process
 from planner_common import multiprocess
 from planner_common.sealing import Sealer
 from planner_common.settings import Settings, settings_or_exit
@@ -33,13 +32,13 @@ def check(settings: Settings) -> None:
 def main() -> None:
     settings = settings_or_exit()
     check(settings)
-    # A child that takes a dead one's place goes on counting in its files, so that they don't grow in number.
-    multiprocess.prepare(identify=lambda: f"place{getattr(current_process(), 'index', '-main')}")
+    multiprocess.prepare()
 
     # After `prepare`, for they import prometheus_client.
     from celery import signals  # noqa: PLC0415
     from celery.exceptions import SecurityWarning  # noqa: PLC0415
     from celery.utils.nodenames import default_nodename, host_format  # noqa: PLC0415
+    from planner_common import metrics  # noqa: PLC0415
 
     from planner_worker.app import app  # noqa: PLC0415
     from planner_worker.heartbeat import Heartbeat  # noqa: PLC0415
@@ -52,8 +51,9 @@ def main() -> None:
             timer.daemon = True
             timer.start()
 
+    metrics.begin("worker", settings.planner_revision)
     try:
-        multiprocess.serve(settings.worker_metrics_host, settings.worker_metrics_port)
+        multiprocess.serve(settings.worker_metrics_host, settings.worker_metrics_port, "worker")
     except OSError as error:
         sys.exit(f"worker: WORKER_METRICS_PORT {settings.worker_metrics_port}: {error.strerror}")
     # As root (`make up` in a container, say) Celery warns in four lines; what it warns of is pickle, which is off.

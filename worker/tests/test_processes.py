@@ -198,7 +198,7 @@ def test_metrics_are_the_sum_of_all_children_the_dead_ones_too(
     assert worker.metric("planner_notifications_written_total") == notified + 20
     # The new ones went on in the files of the old, which would otherwise grow in number for ever.
     files = Path(worker.settings["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db")
-    assert {file.stem.rpartition("_")[2] for file in files} <= {"place-main", "place0", "place1"}
+    assert {file.stem.rpartition("_")[2] for file in files} <= {"place0", "place1", "place2"}
 
 
 def test_a_frozen_redis_does_not_stop_the_worker_for_good(
