@@ -43,6 +43,15 @@ Instant = DateTime(timezone=True)
 WallTime = DateTime(timezone=False)
 
 
+# Tables that grow with every change. Unless told otherwise PostgreSQL vacuums and analyzes a table when a fifth, or a
+# tenth, of it has changed: of millions of rows that is too late for indexes to stay short and estimates to be right.
+GROWING: dict[str, float | int] = {
+    "autovacuum_vacuum_scale_factor": 0.02,
+    "autovacuum_vacuum_insert_scale_factor": 0.05,
+    "autovacuum_analyze_scale_factor": 0.02,
+}
+
+
 def _id() -> Column[object]:
     return Column("id", Uuid, primary_key=True, server_default=func.uuidv7())
 
@@ -115,12 +124,17 @@ events = Table(
     _created_at(),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     Column("deleted_at", Instant),
+    Column("purging", Boolean, nullable=False, server_default="false"),  # what belongs to it is being pruned
     CheckConstraint("status IN ('confirmed', 'tentative', 'cancelled')", name="status"),
     CheckConstraint("all_day = (start_zone IS NULL) AND all_day = (end_zone IS NULL)", name="zones"),
     Index(
         "uq_events_organizer_id_uid", "organizer_id", "uid", unique=True, postgresql_where=text("deleted_at IS NULL")
     ),
     Index("ix_events_organizer_id_starts_at", "organizer_id", "starts_at", "id"),
+    # What pruning asks for.
+    Index("ix_events_ends_at", "ends_at"),
+    Index("ix_events_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+    Index("ix_events_purging", "id", postgresql_where=text("purging")),
 )
 
 changes = Table(
@@ -153,7 +167,7 @@ changes = Table(
     Index("ix_changes_at", "at", postgresql_using="brin"),
     # What live streams ask for: what was fanned out since they last looked.
     Index("ix_changes_fanned_out_at", "fanned_out_at", postgresql_where=text("fanned_out_at IS NOT NULL")),
-    postgresql_with={"fillfactor": 80},  # claiming updates in place (HOT)
+    postgresql_with=GROWING | {"fillfactor": 80},  # claiming updates in place (HOT)
 )
 
 participants = Table(
@@ -189,12 +203,13 @@ notifications = Table(
     metadata,
     Column("person_id", Uuid, primary_key=True),
     Column("id", Uuid, primary_key=True, server_default=func.uuidv7()),
-    # No foreign key: it would look up the same change once per row, and changes are never deleted.
+    # No foreign key: it would look up the same change once per row. Changes go after their notifications.
     Column("change_id", BigInteger, nullable=False),
     Column("created_at", Instant, nullable=False, server_default=func.clock_timestamp()),
     Column("read_at", Instant),
     UniqueConstraint("change_id", "person_id"),  # I2: none twice
     Index("ix_notifications_unread", "person_id", "id", postgresql_where=text("read_at IS NULL")),
+    postgresql_with=GROWING,
 )
 
 channels = Table(
@@ -295,7 +310,7 @@ deliveries = Table(
     Index("ix_deliveries_dead", "id", postgresql_where=text("state = 'dead'")),
     Index("ix_deliveries_outcome_unknown", "id", postgresql_where=text("outcome_unknown")),
     Index("ix_deliveries_channel_id", "channel_id", "id"),
-    postgresql_with={"fillfactor": 70},
+    postgresql_with=GROWING | {"fillfactor": 70},
 )
 
 delivery_attempts = Table(
@@ -309,6 +324,7 @@ delivery_attempts = Table(
     Column("status", Integer),  # what the other side answered: a reply code of SMTP, a status of HTTP
     Column("detail", Text),  # the first 1,000 characters of what it said, or what went wrong
     Column("milliseconds", Integer),
+    postgresql_with=GROWING,
 )
 
 # People reached by an account's changes, by the clock's hour: what the brake counts.
@@ -357,6 +373,35 @@ audits = Table(
     Column("seconds", Double, nullable=False),
     Column("violations", JSONB, nullable=False),  # {invariant: number}
     Column("information", JSONB, nullable=False),  # {what is no fault, but is to be known: number}
+)
+
+# How far pruning has gone, by table: what belongs to a change that was fanned out before may be gone from it. Written
+# before anything is deleted, so that whoever recomputes what should be there knows from where on all of it is.
+horizons = Table(
+    "horizons",
+    metadata,
+    Column("name", Text, primary_key=True),  # of the table
+    Column("at", Instant, nullable=False),
+)
+
+# From which backups this database was restored (restoring): what was unfinished in one may have been sent since.
+restores = Table(
+    "restores",
+    metadata,
+    _id(),
+    Column("at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("last_change", BigInteger, nullable=False),  # up to this one, what is told later is not sent by itself
+    Column("quarantined", BigInteger, nullable=False),  # deliveries that were unfinished then
+    Column("changes", BigInteger, nullable=False),  # that were not fanned out then
+)
+
+# Shows whether the tables were restored from a dump: its row says by which transaction it was written, in which table.
+# A restored row is written by another, in another. A migration must never rewrite this table.
+birthmarks = Table(
+    "birthmarks",
+    metadata,
+    Column("transaction", BigInteger, primary_key=True, autoincrement=False),
+    Column("oid", BigInteger, nullable=False),  # this table's
 )
 
 # What admins did.
