@@ -2,11 +2,12 @@
 
 from datetime import timedelta
 
+from planner_common.tokens import PERSONAL_PREFIX, digest, looks_genuine
 from sqlalchemy import text
 from starlette.requests import Request
 
 from planner_api.database import begin
-from planner_api.tokens import PERSONAL_PREFIX, Caller, digest, looks_genuine
+from planner_api.tokens import Caller
 
 USED_AGAIN_AFTER = timedelta(hours=1)
 """How exact `last_used_at` of a personal token is: reading with it should hardly ever write."""

@@ -1,8 +1,5 @@
-"""What callers show to say who they are: access tokens (JWT), and opaque secrets of which only the hash is stored."""
+"""Who calls, and the access tokens (JWT) that say so. Other tokens are opaque: `planner_common.tokens`."""
 
-import hashlib
-import secrets
-import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -14,8 +11,6 @@ ALGORITHM = "HS256"
 ISSUER = "planner"
 AUDIENCE = "planner-api"
 LONGEST_TOKEN = 1000
-PERSONAL_PREFIX = "planner_pat_"
-REFRESH_PREFIX = "planner_rt_"
 
 ACCOUNT = "account"
 """The scope that only a login gives: managing sessions and tokens."""
@@ -75,23 +70,3 @@ class AccessTokens:
         )
         expires_at = datetime.fromtimestamp(claims["exp"], UTC)
         return Caller(UUID(claims["sub"]), UUID(claims["person"]), LOGIN_SCOPES, expires_at)
-
-
-def _checksum(body: str) -> str:
-    return f"{zlib.crc32(body.encode()):08x}"
-
-
-def new_secret(prefix: str) -> str:
-    """A token of 256 random bits. Prefix and checksum let scanners find leaked ones without asking anybody."""
-    body = prefix + secrets.token_urlsafe(32)
-    return body + _checksum(body)
-
-
-def looks_genuine(token: str, prefix: str) -> bool:
-    """Whether it is worth a look into the database."""
-    return token.isascii() and token.startswith(prefix) and _checksum(token[:-8]) == token[-8:]
-
-
-def digest(token: str) -> bytes:
-    """What is stored of a secret. A plain hash: what has 256 random bits cannot be guessed."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -11,9 +11,10 @@ import jwt
 import pytest
 from fastapi import FastAPI
 from jwt.warnings import InsecureKeyLengthWarning
-from planner_api.tokens import AUDIENCE, ISSUER, PERSONAL_PREFIX, looks_genuine
+from planner_api.tokens import AUDIENCE, ISSUER
 from planner_common.people import person_id
 from planner_common.settings import Settings
+from planner_common.tokens import PERSONAL_PREFIX, looks_genuine
 from pwdlib import PasswordHash
 from sqlalchemy import Connection, Engine, text
 

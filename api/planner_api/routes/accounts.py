@@ -8,6 +8,7 @@ from fastapi import Depends, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 from planner_common.models import accounts, refresh_tokens
 from planner_common.people import person_id
+from planner_common.tokens import REFRESH_PREFIX, digest, looks_genuine, new_secret
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,7 +20,6 @@ from planner_api.limits import address, limiter, login_rate
 from planner_api.routing import make_router
 from planner_api.schemas.accounts import Account, AccountChanges, RefreshToken, Registration, Session
 from planner_api.schemas.common import normalized_email
-from planner_api.tokens import REFRESH_PREFIX, digest, looks_genuine, new_secret
 
 router = make_router("accounts")
 

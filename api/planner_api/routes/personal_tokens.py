@@ -4,6 +4,7 @@ from uuid import UUID
 
 from fastapi import Response
 from planner_common.models import personal_tokens
+from planner_common.tokens import PERSONAL_PREFIX, digest, new_secret
 from sqlalchemy import delete, func, insert, select
 
 from planner_api.dependencies import AccountCallerDep, ConnectionDep
@@ -11,7 +12,6 @@ from planner_api.errors import invalid, not_found, problems
 from planner_api.pagination import CursorQuery, LimitQuery, decode, encode
 from planner_api.routing import make_router, shows_secret
 from planner_api.schemas.accounts import NewPersonalToken, PersonalToken, PersonalTokens, TokenRequest
-from planner_api.tokens import PERSONAL_PREFIX, digest, new_secret
 
 router = make_router("personal tokens")
 
