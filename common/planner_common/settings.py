@@ -172,6 +172,16 @@ class Settings(BaseSettings):
     exporter_host: str = "127.0.0.1"
     exporter_port: int = 9808
 
+    # ---- the canary
+    canary_key: SecretStr | None = Field(default=None, min_length=32)
+    """What the canary's tokens are made from. `planner migrate` makes its accounts where this is set."""
+    canary_seconds: float = Field(default=15, ge=0)
+    """How often the canary sends a notification the whole way; 0: it rests."""
+    canary_port: int = 9809
+    """Where the canary serves its metrics, on the exporter's `EXPORTER_HOST`."""
+    api_url: str = Field(default="http://127.0.0.1:8000", pattern="^http://[^/]+$")
+    """Where the canary reaches the API: on the inside, without TLS."""
+
     # ---- every service
     watchdog_seconds: float = Field(default=60, ge=0)
     """A process whose loop, or whose pool of children, makes no progress for so long ends, to be started anew. 0: never."""

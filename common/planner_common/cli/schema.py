@@ -1,15 +1,22 @@
 """`planner migrate`, and `planner revision` for developers."""
 
-from planner_common import schema
+from planner_common import canary, schema
 from planner_common.cli.base import app, connect, console
+from planner_common.settings import settings_or_exit
 
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to the version that this code needs. Doing it twice, or twice at once, is harmless."""
+    """Bring the database to the version that this code needs, with the canary's accounts where CANARY_KEY is set.
+
+    Doing it twice, or twice at once, is harmless.
+    """
+    key = settings_or_exit().canary_key
     with connect().begin() as connection:
         before = schema.version(connection)
         schema.migrate(connection)
+        if key is not None:
+            canary.keep_accounts(connection, key.get_secret_value())
     after = schema.head()
     console.print(f"database at {after}" + (f", from {before or 'nothing'}" if before != after else ", as before"))
 
