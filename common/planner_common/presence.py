@@ -20,6 +20,8 @@ from planner_common.database import KEEPALIVES, libpq_url, timeouts
 from planner_common.logging import get_logger, in_short
 from planner_common.settings import Settings
 
+SERVICES = ("api", "dispatcher", "worker")
+"""Those whose processes say so."""
 BEAT_SECONDS = 10.0
 ALIVE_SECONDS = 30
 """A process that was not seen for so long is not alive: two beats may fail."""

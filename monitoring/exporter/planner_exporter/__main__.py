@@ -43,7 +43,8 @@ class Exporter:
         )
         self.engine = make_engine(settings, "planner-exporter", statement_seconds=TIMEOUT)
         self.registry = CollectorRegistry(auto_describe=False)
-        self.registry.register(Measurements(self.redis, self.engine))
+        self.measurements = Measurements(self.redis, self.engine)
+        self.registry.register(self.measurements)
         # A thread to wait for, since nothing bounds how long a frozen PostgreSQL keeps its client waiting; only one, so
         # that scrapes do not pile up behind it.
         self.thread = ThreadPoolExecutor(max_workers=1)
@@ -65,9 +66,9 @@ class Exporter:
             metrics = measuring.result(TIMEOUT)
         except FutureTimeoutError:
             measuring.cancel()
-            fault = f"no answer within {TIMEOUT:g} s"
+            fault = f"{self.measurements.asked}: no answer within {TIMEOUT:g} s"
         except (RedisError, SQLAlchemyError) as error:
-            fault = in_short(error)
+            fault = f"{self.measurements.asked}: {in_short(error)}"
         else:
             self.note("")
             return "200 OK", CONTENT_TYPE_LATEST, metrics
