@@ -1,0 +1,152 @@
+"""One event with very many participants: from the commit of a change to the last notification.
+
+The limit is the same rows inserted into the same table by one statement and nothing else. Peers send a task for each
+recipient; their rate does not depend on how many there are, so they are measured with fewer.
+"""
+
+import importlib
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import count
+from types import ModuleType
+
+import psycopg
+
+from bench.rows import LIMIT, PLANNER, Contestant, Goal, Row, in_turns
+from bench.stack import Plan, Stack, processes, stack
+from tests.system import until
+
+PEERS = ("celery", "dramatiq", "taskiq", "procrastinate")
+GOALS = [Goal(LIMIT, ratio=0.6)]
+LARGE = 100_000
+"""From here on a single statement is what matters, not the way to it."""
+ALONE = {"AUDIT_SECONDS": "0", "REACH_PER_HOUR": "0"}
+
+EVENT = """
+    WITH organizer AS (
+        INSERT INTO accounts (person_id, email, name, time_zone, locale, password_hash)
+        VALUES (gen_random_uuid(), 'organizer-' || uuidv7() || '@example.org', 'Organizer', 'UTC', 'en', '')
+        RETURNING id, person_id
+    ), event AS (
+        INSERT INTO events (uid, organizer_id, title, all_day, start_wall, start_zone, end_wall, end_zone,
+                            starts_at, ends_at)
+        SELECT uuidv7(), id, 'Fair', false, '2030-05-01 10:00', 'UTC', '2030-05-01 11:00', 'UTC',
+               '2030-05-01 10:00Z', '2030-05-01 11:00Z' FROM organizer
+        RETURNING id
+    ), people AS (
+        INSERT INTO participants (event_id, person_id, email, since_change)
+        SELECT event.id, gen_random_uuid(), 'guest-' || n || '@example.org', 0 FROM event, generate_series(1, %s) n
+    )
+    SELECT event.id, organizer.person_id FROM event, organizer
+"""
+CHANGE = """
+    INSERT INTO changes (event_id, revision, kind, actor, audience_size) VALUES (%s, %s, 'update', %s, %s) RETURNING id
+"""
+TOLD = "SELECT fanned_out_at FROM changes WHERE id = %s AND fanned_out_at IS NOT NULL"
+BY_HAND = """
+    INSERT INTO notifications (change_id, person_id)
+    SELECT %s, person_id FROM participants WHERE event_id = %s ORDER BY person_id
+"""
+
+
+class Fair:
+    """An event with so many people, about which each contestant tells all of them again and again."""
+
+    def __init__(self, system: Stack, people: int) -> None:
+        self.system = system
+        self.people = people
+        self.database = system.connect()
+        row = self.database.execute(EVENT, [people]).fetchone()
+        assert row is not None
+        self.event, self.organizer = row
+        self.database.execute("VACUUM ANALYZE participants")
+        self.revisions = count(2)
+
+    def planner(self) -> float:
+        """Notifications per second, by the database's clock."""
+        self._clear()
+        values = (self.event, next(self.revisions), self.organizer, self.people)
+        with self.database.transaction():
+            row = self.database.execute(CHANGE, values).fetchone()
+            self.database.execute("NOTIFY planner_changes")
+        committed = time.perf_counter()
+        assert row is not None
+        until(lambda: self.database.execute(TOLD, row).fetchone(), "all are told", 600, every=0.002)
+        return self.people / (time.perf_counter() - committed)
+
+    def limit(self) -> float:
+        self._clear()
+        started = time.perf_counter()
+        self.database.execute(BY_HAND, [next(self.revisions), self.event])
+        return self.people / (time.perf_counter() - started)
+
+    def _clear(self) -> None:
+        """Each begins with an empty table, and with nothing left to be written to disk."""
+        self.database.execute("TRUNCATE notifications")
+        self.database.execute("CHECKPOINT")
+
+
+class Peer:
+    """A peer whose workers run."""
+
+    def __init__(self, module: ModuleType, database: psycopg.Connection[tuple[object, ...]], people: list[str]) -> None:
+        self.module = module
+        self.database = database
+        self.people = people
+        self.changes = count(1_000_000_000)
+
+    def rate(self) -> float:
+        """Notifications per second."""
+        self.database.execute("TRUNCATE notifications")
+        self.database.execute("CHECKPOINT")
+        started = time.perf_counter()
+        self.module.send(next(self.changes), self.people)
+        count_all = "SELECT count(*) = %s FROM notifications"
+        until(lambda: self.database.execute(count_all, [len(self.people)]).fetchone() == (True,), "all are told", 600)
+        return len(self.people) / (time.perf_counter() - started)
+
+
+def peer(exits: ExitStack, system: Stack, name: str, people: list[str]) -> Contestant:
+    """Start a peer's workers, and let it tell one person, so that it has begun."""
+    os.environ |= {"DATABASE_URL": system.postgres.url(), "REDIS_URL": system.valkey.url(7)}
+    module = importlib.import_module(f"bench.peers.with_{name}")
+    if prepare := getattr(module, "prepare", None):
+        prepare()
+    environment = {"DATABASE_URL": system.postgres.url(), "REDIS_URL": system.valkey.url(7)}
+    exits.enter_context(processes(module.WORKERS, environment, system.folder / f"{name}.log"))
+    database = exits.enter_context(system.connect())
+    Peer(module, database, people[:1]).rate()
+    return Peer(module, database, people).rate
+
+
+def run(plan: Plan) -> Iterator[Row]:
+    with stack(settings=ALONE, services=("dispatcher", "worker")) as system:
+        for people in (100, 1_000) if plan.smoke else (100, 10_000, 100_000, 1_000_000):
+            fair = Fair(system, people)
+            fair.planner()
+            samples = in_turns({PLANNER: fair.planner, LIMIT: fair.limit}, plan.rounds)
+            yield Row(
+                "fanout",
+                f"{people:,} participants",
+                "notifications/s",
+                samples,
+                goals=GOALS if people >= LARGE else [],
+            )
+        with ExitStack() as exits:
+            few = [
+                str(person)
+                for (person,) in fair.database.execute(
+                    "SELECT person_id FROM participants LIMIT %s", [plan.size(3_000, 100)]
+                )
+            ]
+            peers = {name: peer(exits, system, name, few) for name in PEERS}
+            samples = in_turns({PLANNER: fair.planner, **peers}, plan.rounds)
+            yield Row(
+                "fanout",
+                f"{people:,}, peers {len(few):,}",
+                "notifications/s",
+                samples,
+                goals=[Goal("celery", ratio=150)],
+            )
