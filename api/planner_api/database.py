@@ -1,20 +1,23 @@
 """The API's connections to PostgreSQL: asyncpg under SQLAlchemy Core."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from planner_common import metrics
 from planner_common.database import database_url, timeouts
 from planner_common.settings import Settings
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool, PoolProxiedConnection
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool, PoolProxiedConnection
 
 STATEMENT_SECONDS = 20
 CONNECT_SECONDS = 3
 ACQUIRE_SECONDS = 5
+USED, IDLE = metrics.pool_connections.labels("used"), metrics.pool_connections.labels("idle")
 
 
 class DatabaseAwayError(Exception):
@@ -31,6 +34,7 @@ def make_engine(settings: Settings) -> AsyncEngine:
         connect_args=_connect_args("planner-api"),
     )
     event.listen(engine.sync_engine, "checkout", renew_closed)
+    metrics.pool_limit.set(settings.database_pool)
     return engine
 
 
@@ -76,14 +80,28 @@ def is_away(error: BaseException) -> bool:
 @asynccontextmanager
 async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection from the pool, rolled back at the end. Raises DatabaseAwayError when there is none to be had."""
+    asked = time.perf_counter()
     try:
         connection = await engine.connect()
     except (OSError, PoolTimeoutError) as error:  # what asyncpg's connect raises is not wrapped by SQLAlchemy
+        if isinstance(error, PoolTimeoutError):
+            metrics.pool_timeouts.inc()
         raise DatabaseAwayError(type(error).__name__) from error
+    metrics.pool_wait_seconds.observe(time.perf_counter() - asked)
+    _count(engine)
     try:
         yield connection
     finally:
         await connection.close()
+        _count(engine)
+
+
+def _count(engine: AsyncEngine) -> None:
+    """Show what the pool has; each process when it takes a connection and when it gives one back, which is cheap."""
+    pool = engine.sync_engine.pool
+    assert isinstance(pool, AsyncAdaptedQueuePool)  # noqa: S101  # for mypy
+    USED.set(pool.checkedout())
+    IDLE.set(pool.checkedin())
 
 
 @asynccontextmanager

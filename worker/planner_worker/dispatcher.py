@@ -11,18 +11,18 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
 
 import psycopg
 from kombu.exceptions import OperationalError as BrokerError
-from planner_common import metrics
+from planner_common import metrics, multiprocess
 from planner_common.database import KEEPALIVES, libpq_url, timeouts
 from planner_common.logging import configure_logging, get_logger, in_short
 from planner_common.messages import QUEUE_OF, Channel, Queue, Task
 from planner_common.presence import Presence
 from planner_common.settings import HEARTBEAT_SECONDS, Settings, settings_or_exit
-from prometheus_client import start_http_server
+from planner_common.watchdog import Watchdog
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -73,6 +73,8 @@ class Dispatcher:
             retry=Retry(NoBackoff(), 0),
         )
         self.told_to_stop, self.tell = os.pipe()
+        self.watchdog = Watchdog("main loop", settings.watchdog_seconds)
+        self.planned = time.monotonic()  # when the next turn is to begin at the latest
 
     def stop(self) -> None:
         """End the turning, soon, wherever it is. May be called by a signal or from another thread."""
@@ -83,9 +85,14 @@ class Dispatcher:
         """Turn until told to stop. An outage is waited out; anything unexpected ends the process."""
         while not self.stopping:
             beat(self.settings.heartbeat_file)
+            self.watchdog.beat()
+            metrics.dispatch_turned.set_to_current_time()
+            metrics.dispatch_lag.observe(max(0.0, time.monotonic() - self.planned))
             try:
                 database = self.connect()
-                pause = self.turn(database)
+                with metrics.dispatch_turn_seconds.time():
+                    pause = self.turn(database)
+                self.planned = time.monotonic()
                 if pause and not self.woken(database):
                     self.wait(pause, database)
             except psycopg.OperationalError as error:
@@ -119,7 +126,7 @@ class Dispatcher:
     def turn(self, database: Database) -> float:
         """Dispatch once what is due. Returns how long to wait before the next turn, in seconds."""
         for task in self.routine.due():
-            self.send(task, QUEUE_OF[task], expires=self.routine.every[task])
+            self.send(task, QUEUE_OF[task], headers={"due": time.time()}, expires=self.routine.every[task])
             self.routine.asked(task)
         lengths = self.lengths()
         pause = self.settings.dispatch_poll_seconds
@@ -147,7 +154,7 @@ class Dispatcher:
         """Hand messages to the broker; what it does not take is released."""
         for number, handout in enumerate(handouts):
             try:
-                self.send(handout.task, handout.queue, handout.argument, request_ids=handout.request_ids)
+                self.send(handout.task, handout.queue, handout.argument, headers=handout.headers())
             except (RedisError, BrokerError):
                 source.release(database, handouts[number:])
                 raise
@@ -157,19 +164,23 @@ class Dispatcher:
         task: Task,
         queue: Queue,
         *arguments: object,
-        request_ids: list[str] | None = None,
+        headers: Mapping[str, object],
         expires: float | None = None,
     ) -> None:
         """Hand one message to the broker. Raises BrokerError or RedisError when it does not take it."""
-        app.send_task(
-            task.value,
-            arguments,
-            queue=queue.value,
-            headers={"request_ids": request_ids or []},
-            expires=expires,
-            # Not only configured: a task sent by name would subscribe to its result otherwise.
-            ignore_result=True,
-        )
+        try:
+            app.send_task(
+                task.value,
+                arguments,
+                queue=queue.value,
+                headers=headers,
+                expires=expires,
+                # Not only configured: a task sent by name would subscribe to its result otherwise.
+                ignore_result=True,
+            )
+        except (RedisError, BrokerError):
+            metrics.dispatch_publish_errors.labels(queue).inc()
+            raise
         metrics.dispatch_messages.labels(queue).inc()
 
     def woken(self, database: Database) -> bool:
@@ -179,13 +190,16 @@ class Dispatcher:
     def wait(self, seconds: float, database: Database | None = None) -> None:
         """Sleep until something comes from PostgreSQL, a signal comes, or the time is over."""
         readable = [self.told_to_stop] if database is None else [self.told_to_stop, database.fileno()]
-        select.select(readable, [], [], min(seconds, HEARTBEAT_SECONDS))
+        seconds = min(seconds, HEARTBEAT_SECONDS)
+        self.planned = time.monotonic() + seconds
+        select.select(readable, [], [], seconds)
         if database is not None:
             self.woken(database)
 
     def outage(self, dependency: str, error: Exception) -> None:
         """Log it once, then wait: longer each time, up to 2 s, and not all dispatchers in step."""
         metrics.dispatch_errors.labels(dependency).inc()
+        metrics.dispatch_up.labels(dependency).set(0)
         if dependency not in self.away:
             self.away[dependency] = time.monotonic()
             logger.warning("dependency away", dependency=dependency, error=in_short(error))
@@ -193,6 +207,7 @@ class Dispatcher:
         self.wait(min(2.0, 0.1 * 2 ** min(self.failures, 5)) * random.uniform(0.5, 1))  # noqa: S311  # jitter
 
     def back(self, dependency: str) -> None:
+        metrics.dispatch_up.labels(dependency).set(1)
         if since := self.away.pop(dependency, None):
             logger.info("dependency back", dependency=dependency, seconds=round(time.monotonic() - since, 1))
         if not self.away:
@@ -202,8 +217,9 @@ class Dispatcher:
 def main() -> None:
     settings = settings_or_exit()
     configure_logging(settings, "dispatcher")
+    metrics.begin("dispatcher", settings.planner_revision)
     try:
-        start_http_server(settings.dispatcher_metrics_port, settings.worker_metrics_host)
+        multiprocess.serve(settings.worker_metrics_host, settings.dispatcher_metrics_port, "dispatcher")
     except OSError as error:
         sys.exit(f"dispatcher: DISPATCHER_METRICS_PORT {settings.dispatcher_metrics_port}: {error.strerror}")
     dispatcher = Dispatcher(settings)
@@ -217,6 +233,7 @@ def main() -> None:
         signal.signal(number, stop)
     logger.info("ready")
     presence.start()
+    dispatcher.watchdog.start()
     dispatcher.run()
     presence.stop()
     logger.info("stopped")

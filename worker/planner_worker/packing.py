@@ -18,6 +18,8 @@ class Claim:
     """How often it was claimed, this time included. It is the lease's token: whoever claims next raises it."""
     held: bool = False
     """It reaches too many: it was kept back instead."""
+    due: float = 0.0
+    """Since when it is, in seconds since the epoch."""
 
 
 def pack(claims: Iterable[Claim]) -> Iterator[list[Claim]]:

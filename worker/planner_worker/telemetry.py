@@ -33,8 +33,13 @@ def begin(task_id: str, task: Any, **_signal: Any) -> None:
     started = time.monotonic()
     clear()
     bind(task=task.name, task_id=task_id)
-    if request_ids := (task.request.headers or {}).get("request_ids"):
+    headers = task.request.headers or {}
+    if request_ids := headers.get("request_ids"):
         bind(request_ids=request_ids)
+    if "due" in headers:
+        metrics.task_lateness.labels(task.name).observe(max(0.0, time.time() - headers["due"]))
+    if headers.get("again"):
+        metrics.task_redeliveries.labels(task.name).inc()
 
 
 @signals.task_postrun.connect

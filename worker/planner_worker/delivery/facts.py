@@ -28,7 +28,9 @@ HELD = text(f"""
     SELECT d.id, d.claims, d.change_id, d.person_id, d.channel_id, d.type, d.purpose, d.lane, d.tries, d.digest,
            d.message_id, d.queued_at, d.created_at, now() AS now,
            n.id AS notification_id,
-           {TOLD_AS} AS kind, c.revision, c.diff, c.at,
+           {TOLD_AS} AS kind, c.revision, c.diff,
+           CASE WHEN d.queued_at > d.created_at THEN d.queued_at ELSE COALESCE(c.decided_at, c.at, d.created_at) END
+               AS since,
            actor.name AS actor_name,
            e.id AS event_id, e.revision AS event_revision, e.uid, e.title, e.description, e.location, e.url, e.status,
            e.all_day, e.starts_at, e.ends_at, e.deleted_at IS NOT NULL AS deleted,
@@ -131,12 +133,13 @@ class Facts:
     created_at: datetime
     now: datetime
     """By PostgreSQL's clock, like all the others."""
+    since: datetime
+    """From when on it is late: the commit of the change, an admin's yes, or the time it was put off to on purpose."""
     notification_id: UUID | None = None
     kind: str | None = None
     revision: int | None = None
     actor_name: str | None = None
     diff: Mapping[str, Any] | None = None
-    at: datetime | None = None
     event_id: UUID | None = None
     event_revision: int | None = None
     uid: str | None = None

@@ -88,8 +88,8 @@ class Results:
         facts, state = tried.facts, tried.recorded.state
         self._counts[state] += 1
         metrics.deliveries.labels(facts.type, state).inc()
-        if state is State.SENT and facts.at is not None:
-            metrics.delivery_lateness.labels(facts.type).observe((tried.at - facts.at).total_seconds())
+        if state is State.SENT:
+            metrics.delivery_lateness.labels(facts.type).observe((tried.at - facts.since).total_seconds())
         if tried.result.outcome is not Outcome.ACCEPTED:
             logger.info(
                 "not delivered",

@@ -20,6 +20,14 @@ class Handout:
     request_ids: list[str]
     held: Sequence[tuple[Any, int]]
     """Ids with their claims, to release them should the broker not take it."""
+    due: float
+    """Since when the oldest of it is due, in seconds since the epoch."""
+    again: bool
+    """Some of it was handed out before, and its lease ran out."""
+
+    def headers(self) -> dict[str, object]:
+        """What the worker is to know of it besides."""
+        return {"request_ids": self.request_ids, "due": self.due, "again": self.again}
 
 
 class Source(Protocol):

@@ -38,7 +38,9 @@ CLAIM = """
                               ELSE now() + make_interval(secs => %(lease)s) END,
            claims = LEAST(claims + 1, 32767)
       FROM due LEFT JOIN weighed ON weighed.id = due.id WHERE changes.id = due.id
-    RETURNING changes.id, changes.audience_size, changes.request_id, changes.claims, changes.held_at IS NOT NULL AS held
+    RETURNING changes.id, changes.audience_size, changes.request_id, changes.claims,
+              changes.held_at IS NOT NULL AS held,
+              EXTRACT(epoch FROM COALESCE(changes.decided_at, changes.at))::float AS due
 """
 
 # Only while the lease is still ours.
@@ -70,6 +72,8 @@ class Changes:
                 [claim.id for claim in message],
                 sorted({claim.request_id for claim in message if claim.request_id}),
                 [(claim.id, claim.claims) for claim in message],
+                min(claim.due for claim in message),
+                any(claim.claims > 1 for claim in message),
             )
             for message in pack(sorted(claims, key=lambda claim: claim.id))
         ]

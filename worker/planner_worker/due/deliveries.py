@@ -24,7 +24,7 @@ LIMIT = 1_000
 CLAIM = f"""
     WITH due AS MATERIALIZED (
         SELECT d.* FROM unnest(%(lanes)s::smallint[]) AS open(lane) CROSS JOIN LATERAL (
-            SELECT id, claims, sending, change_id FROM deliveries
+            SELECT id, claims, sending, change_id, lease_until IS NOT NULL AS again FROM deliveries
              WHERE finished_at IS NULL AND lane = open.lane AND due_at <= now()
                AND (lease_until IS NULL OR lease_until < now()) AND (message_id IS NULL OR message_id = id)
              ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
@@ -39,9 +39,9 @@ CLAIM = f"""
            SET lease_until = now() + make_interval(secs => %(lease)s), claims = d.claims + 1, sending = false,
                tries = LEAST(d.tries + due.sending::int, 32767), outcome_unknown = d.outcome_unknown OR due.sending
           FROM due WHERE d.id = due.id
-        RETURNING d.id, d.lane, d.due_at, d.claims, d.change_id, due.sending AS was_sending
+        RETURNING d.id, d.lane, d.due_at, d.claims, d.change_id, due.sending AS was_sending, due.again
     )
-    SELECT claimed.id, lane, claimed.claims, was_sending, c.request_id
+    SELECT claimed.id, lane, claimed.claims, was_sending, again, EXTRACT(epoch FROM due_at)::float AS due, c.request_id
       FROM claimed LEFT JOIN changes c ON c.id = claimed.change_id
      ORDER BY lane, due_at, claimed.id
 """
@@ -61,6 +61,8 @@ class Claim:
     lane: int
     claims: int
     was_sending: bool
+    again: bool
+    due: float
     request_id: str | None
 
 
@@ -93,6 +95,8 @@ class Deliveries:
                         [[str(delivery), number] for delivery, number in held],
                         sorted({claim.request_id for claim in message if claim.request_id}),
                         held,
+                        min(claim.due for claim in message),
+                        any(claim.again for claim in message),
                     )
                 )
         return handouts, full

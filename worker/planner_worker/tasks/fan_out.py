@@ -38,7 +38,9 @@ FAN_OUT = f"""
     ), {{delivery}}, done AS (
         UPDATE changes SET fanned_out_at = clock_timestamp(), email_on = :email_on
           FROM due, counted WHERE changes.id = due.id
-        RETURNING changes.id, EXTRACT(epoch FROM changes.fanned_out_at - changes.at)::float AS lateness
+        RETURNING changes.id, EXTRACT(
+            epoch FROM changes.fanned_out_at - COALESCE(changes.decided_at, changes.at)
+        )::float AS lateness
     )
     SELECT counted.notifications, finished.lateness, delivered.deliveries,
            CASE WHEN notifications > 0 THEN pg_notify('{Channel.NOTIFICATIONS}', finished.ids) END,
