@@ -6,7 +6,7 @@ PACKAGES := common api worker monitoring/exporter local
 LOCKS := api worker exporter dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock lint format test faults up demo audit compose-test clean
+.PHONY: help install lock lint format test faults up demo audit compose-test monitoring-test clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -41,6 +41,9 @@ faults: install ## Minutes of kills and outages under load, then the proof that 
 
 compose-test: install ## The acceptance tests and those of the containers, against a Compose stack of its own (Docker)
 	tests/compose/run
+
+monitoring-test: install ## Prometheus, Alertmanager, every rule and dashboard against a Compose stack of its own, with outages (Docker)
+	tests/compose/run --monitoring
 
 up: install ## Run everything on this machine, without Docker, until Ctrl-C
 	@$(BIN)/python -m planner_local up

@@ -1,0 +1,37 @@
+"""A mail server that takes every mail and prints its recipient, with nothing but Python: it runs in a container."""
+
+import socketserver
+
+
+class Conversation(socketserver.StreamRequestHandler):
+    """One connection."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 sink.test\r\n")
+        recipient = ""
+        while line := self.rfile.readline():
+            match line.split(maxsplit=1)[0].upper():
+                case b"EHLO":
+                    self.wfile.write(b"250 sink.test\r\n")
+                case b"RCPT":
+                    recipient = line.partition(b"<")[2].partition(b">")[0].decode()
+                    self.wfile.write(b"250 2.1.5 yes\r\n")
+                case b"DATA":
+                    self.wfile.write(b"354 go on\r\n")
+                    while self.rfile.readline() != b".\r\n":
+                        pass
+                    print(recipient, flush=True)  # noqa: T201
+                    self.wfile.write(b"250 2.0.0 taken\r\n")
+                case b"QUIT":
+                    self.wfile.write(b"221 2.0.0 bye\r\n")
+                    return
+                case _:
+                    self.wfile.write(b"250 2.0.0 yes\r\n")
+
+
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+
+if __name__ == "__main__":
+    Server(("", 2525), Conversation).serve_forever()
