@@ -28,7 +28,7 @@ HELD = text(f"""
     SELECT d.id, d.claims, d.change_id, d.person_id, d.channel_id, d.type, d.purpose, d.lane, d.tries, d.digest,
            d.message_id, d.queued_at, d.created_at, now() AS now,
            n.id AS notification_id,
-           {TOLD_AS} AS kind, c.revision, c.diff,
+           {TOLD_AS} AS kind, c.revision, c.diff, c.at,
            CASE WHEN d.queued_at > d.created_at THEN d.queued_at ELSE COALESCE(c.decided_at, c.at, d.created_at) END
                AS since,
            actor.name AS actor_name,
@@ -140,6 +140,7 @@ class Facts:
     revision: int | None = None
     actor_name: str | None = None
     diff: Mapping[str, Any] | None = None
+    at: datetime | None = None
     event_id: UUID | None = None
     event_revision: int | None = None
     uid: str | None = None
