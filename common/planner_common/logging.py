@@ -2,15 +2,28 @@
 
 What belongs to a request or a task (`request_id`, `task_id`) is bound once and is then on every line, also on those of
 libraries that use the standard library's logging. Never in a log: secrets, tokens, bodies, addresses of people.
+Whoever writes a line sees to that; what others write (libraries, other sides whose answers are quoted, PostgreSQL that
+quotes a row) is cut short here: `LOG_LEVEL` is for Planner's own loggers, of an error only the first line is shown, of
+a database's error no values, of addresses and URLs not what identifies somebody or opens something.
 """
 
 import logging
+import re
 import sys
-from typing import Any
+import threading
+import traceback
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, TextIO
 
 import structlog
 
 from planner_common.settings import Settings
+
+OWN = ("planner_api", "planner_common", "planner_exporter", "planner_local", "planner_worker")
+"""Loggers that `LOG_LEVEL` may make say more. Libraries tell passwords, URLs and messages when they debug."""
+QUIET = ("httpx", "httpcore", "opentelemetry")
+"""Libraries that tell URLs even when they do not debug, or whatever they tell again and again."""
 
 bind = structlog.contextvars.bind_contextvars
 unbind = structlog.contextvars.unbind_contextvars
@@ -37,7 +50,8 @@ def configure_logging(settings: Settings, service: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if json:
-        shared += [add_service, structlog.processors.format_exc_info]
+        shared += [add_service, structlog.processors.ExceptionRenderer(_traceback)]
+    shared.append(_discreet)
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if json
@@ -46,7 +60,7 @@ def configure_logging(settings: Settings, service: str) -> None:
             pad_event_to=28,
             sort_keys=False,
             # structlog's own, and its tracebacks for JSON, show local variables: passwords, among others.
-            exception_formatter=structlog.dev.plain_traceback,
+            exception_formatter=_write_traceback,
         )
     )
     structlog.configure(
@@ -68,13 +82,91 @@ def configure_logging(settings: Settings, service: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log_level.upper())
+    level = getattr(logging, settings.log_level.upper())
+    root.setLevel(max(level, logging.INFO))
+    for name in OWN:
+        logging.getLogger(name).setLevel(level)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _log_the_end
+    threading.excepthook = lambda end: _log_the_end(end.exc_type, end.exc_value, end.exc_traceback)
+
+
+def _log_the_end(kind: type[BaseException], error: BaseException | None, at: TracebackType | None) -> None:
+    """What ends a process or a thread is a line like the others."""
+    if issubclass(kind, Exception) and error is not None:
+        get_logger("planner_common").critical("ended by an error", exc_info=(kind, error, at))
+    elif not issubclass(kind, SystemExit):
+        sys.__excepthook__(kind, error or kind(), at)
+
+
+# Of a URL what is behind its host may open something, and with services of Apprise the host as well.
+URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://([^\s\"'<>]*)", re.IGNORECASE)
+ADDRESS = re.compile(r"[^\s\"'<>()\[\]{},;:=]+@[^\s\"'<>()\[\]{},;:=@]+\.[^\s\"'<>()\[\]{},;:=@]+")
+
+
+def _url(found: re.Match[str]) -> str:
+    scheme, rest = found[1], found[2]
+    host, slash, _ = rest.rpartition("@")[2].partition("/")
+    if scheme.lower() not in {"http", "https"}:
+        return f"{scheme}://…"
+    return f"{scheme}://{host.partition('?')[0]}" + ("/…" if slash or "?" in host else "")
+
+
+def without_addresses(text: str) -> str:
+    """A text without e-mail addresses, and with URLs up to their host, of http only."""
+    if "://" in text:
+        text = URL.sub(_url, text)
+    return ADDRESS.sub("…@…", text) if "@" in text else text
+
+
+def _discreet(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    for name, value in event.items():
+        if isinstance(value, str):
+            if "@" in value or "://" in value:
+                event[name] = without_addresses(value)
+        elif isinstance(value, list):
+            event[name] = [without_addresses(one) if isinstance(one, str) else one for one in value]
+    return event
+
+
+def _traceback(error: structlog.typing.ExcInfo) -> str:
+    """Where an error came from and what it was in short, with those that it came of: no values of variables."""
+    return "\n".join(_lines(error[1], set()))
+
+
+def _write_traceback(to: TextIO, error: structlog.typing.ExcInfo) -> None:
+    to.write(without_addresses("\n" + _traceback(error)))
+
+
+def _lines(error: BaseException, seen: set[int]) -> Iterator[str]:
+    seen.add(id(error))
+    origin = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if origin is not None and id(origin) not in seen:
+        yield from _lines(origin, seen)
+        yield "which led to:" if error.__cause__ is not None else "and while that was handled:"
+    yield "Traceback (most recent call last):"
+    yield from (line.rstrip("\n") for line in traceback.format_list(traceback.extract_tb(error.__traceback__)))
+    yield in_short(error)
+    for one in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        yield from ("  " + line for line in _lines(one, seen))
+
+
+DATA_ERRORS = "22"
+"""SQLSTATEs of data exceptions begin so. Behind the first colon they quote what was sent."""
 
 
 def in_short(error: BaseException) -> str:
-    """An error in one line, without the statement and the parameters that SQLAlchemy adds."""
+    """An error in one line, without the statement, the parameters and the rows that a database's error quotes."""
     cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}".rstrip(": ")
+    line = str(cause).strip().partition("\n")[0]
+    state = getattr(cause, "sqlstate", None)
+    if state is not None:
+        line = re.sub(r"^<class '[\w.]+'>: ", "", line)  # SQLAlchemy's, of asyncpg
+        if str(state).startswith(DATA_ERRORS):
+            line = line.partition(":")[0]
+    return f"{type(cause).__name__}: {line}".rstrip(": ")
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
