@@ -63,6 +63,7 @@ def main(wish: str | None = None) -> None:
         keep(f"{service}/redis_url", f"redis://:{redis}@redis:6379/0", OURS)
     made("api/signing_key", OURS)
     keep("worker/encryption_keys", encryption_keys(wish), OURS)
+    keep("migrate/canary_key", made("canary/key", OURS), OURS)
     made("flower/password", OURS)
     made("grafana/password", THEIRS)
 

@@ -68,6 +68,7 @@ def print_addresses(console: Console, addresses: Addresses) -> None:
         ("API", addresses.api, f"try it at {addresses.api}/docs"),
         ("Flower", addresses.flower, login),
         ("exporter", addresses.exporter, "the queues and the backlog, for Prometheus"),
+        ("canary", addresses.canary, "how long a notification takes, again and again"),
         ("metrics", addresses.api_metrics, "of the API"),
         ("", addresses.worker_metrics, "of the worker"),
         ("", addresses.dispatcher_metrics, "of the dispatcher"),
@@ -148,9 +149,10 @@ def demo(
             return 1
 
     async def with_own() -> int:
+        environment = {"CANARY_SECONDS": "0", **os.environ}  # the figures are to be the calendar's
         with LOG.open("w") as log:
             try:
-                stack = Stack(FOLDER, os.environ, lambda name, line: print(name, "│", line, file=log, flush=True))
+                stack = Stack(FOLDER, environment, lambda name, line: print(name, "│", line, file=log, flush=True))
                 stop_on_signals(console, stack.hurry)
                 console.print(f"No stack is up: starting one (its log: {LOG.relative_to(Path.cwd())}) …")
                 async with stack:
@@ -189,6 +191,7 @@ def run(command: Annotated[list[str], typer.Argument(help="planner audit, psql, 
         "DATABASE_URL_FILE": str(secrets / "database_url"),
         "REDIS_URL_FILE": str(secrets / "redis_url"),
         "ENCRYPTION_KEYS_FILE": str(secrets / "encryption_keys"),
+        "CANARY_KEY_FILE": str(secrets / "canary_key"),
         "PGHOST": host,
         "PGPORT": port,
         "PGUSER": "planner",

@@ -18,14 +18,19 @@ from planner_local.state import Addresses, State
 from planner_local.supervisor import Service, StartError, Supervised
 
 BIN = Path(sys.executable).parent
-NAMES = ["postgres", "valkey", "mail", "migrate", "api", "dispatcher", "worker", "flower", "exporter"]
-STOP_ORDER = (("api", "flower", "exporter", "migrate"), ("dispatcher",), ("worker",), ("mail", "valkey", "postgres"))
+NAMES = ["postgres", "valkey", "mail", "migrate", "api", "dispatcher", "worker", "flower", "exporter", "canary"]
+STOP_ORDER = (
+    ("api", "flower", "exporter", "canary", "migrate"),
+    ("dispatcher",),
+    ("worker",),
+    ("mail", "valkey", "postgres"),
+)
 """From the edge inwards, group by group: first nobody asks, then nothing is handed out, then nothing is worked on."""
 GRACE_SECONDS = 40
 """More than any service gives itself."""
 OWN = {
     "DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "REDIS_CACHE_URL", "RATE_LIMIT_URL",
-    "SIGNING_KEY", "ENCRYPTION_KEYS", "FLOWER_PASSWORD", "HEARTBEAT_FILE", *ports.USUAL,
+    "SIGNING_KEY", "ENCRYPTION_KEYS", "FLOWER_PASSWORD", "CANARY_KEY", "API_URL", "HEARTBEAT_FILE", *ports.USUAL,
 }  # fmt: skip
 """Settings that the stack makes itself. The others are taken from the environment, if they are there."""
 
@@ -76,6 +81,7 @@ class Stack:
         keep_secret(self.secrets / "signing_key")
         keep_secret(self.secrets / "encryption_keys")
         keep_secret(self.secrets / "flower_password")
+        keep_secret(self.secrets / "canary_key")
         run = self.folder / "run"
         run.mkdir(exist_ok=True)
         self._supervise("postgres", self.postgres)
@@ -133,6 +139,7 @@ class Stack:
             api=f"http://{host}:{self.ports['API_PORT']}",
             flower=f"http://{at['FLOWER_PORT']}{f'/{prefix}/' if prefix else ''}",
             exporter=f"http://{at['EXPORTER_PORT']}/metrics",
+            canary=f"http://{at['CANARY_PORT']}/metrics",
             api_metrics=f"http://{at['API_METRICS_PORT']}/metrics",
             worker_metrics=f"http://{at['WORKER_METRICS_PORT']}/metrics",
             dispatcher_metrics=f"http://{at['DISPATCHER_METRICS_PORT']}/metrics",
@@ -172,6 +179,7 @@ class Stack:
             "FLOWER_PASSWORD_FILE": str(self.secrets / "flower_password"),
             "FLOWER_FILE": str(self.folder / "flower"),
         }
+        canary = {"CANARY_KEY_FILE": str(self.secrets / "canary_key")}
         addresses = self.state.addresses
 
         def module(name: str, *settings: Mapping[str, str], service: str, ready: str | None = None) -> Service:
@@ -189,7 +197,7 @@ class Stack:
 
         return {
             **({"mail": module("planner_local.mail", folder, port("MAIL_PORT"), service="mail")} if mail else {}),
-            "migrate": Service([str(BIN / "planner"), "migrate"], common | database),
+            "migrate": Service([str(BIN / "planner"), "migrate"], common | database | canary),
             "api": module(
                 "planner_api", database, redis, api, mail, port("API_PORT", "API_METRICS_PORT"),
                 service="api", ready=f"{addresses.api}/readyz",
@@ -207,6 +215,9 @@ class Stack:
             "exporter": module(
                 "planner_exporter", database, redis, port("EXPORTER_PORT"),
                 service="exporter", ready=addresses.exporter,
+            ),
+            "canary": module(
+                "planner_exporter.canary", canary, {"API_URL": addresses.api}, port("CANARY_PORT"), service="canary"
             ),
         }  # fmt: skip
 

@@ -26,6 +26,7 @@ class Addresses:
     api: str
     flower: str
     exporter: str
+    canary: str
     api_metrics: str
     worker_metrics: str
     dispatcher_metrics: str

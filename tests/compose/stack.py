@@ -10,7 +10,7 @@ from tests import system
 
 ROUND = ("secrets", "migrate")
 """Services that do their work and end."""
-LASTING = ("api", "dispatcher", "worker", "flower", "exporter", "postgres", "redis")
+LASTING = ("api", "dispatcher", "worker", "flower", "exporter", "canary", "postgres", "redis")
 
 # The main process is the child of docker-init. Killed from within, since `docker kill` counts as stopping by hand.
 KILL_MAIN = "kill -9 $(grep -l '^PPid:.1$' /proc/[0-9]*/status | cut -d/ -f3)"

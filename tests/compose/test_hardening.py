@@ -12,10 +12,11 @@ SECRETS = {
     "worker": {"database_url", "redis_url", "encryption_keys"},
     "flower": {"redis_url", "password"},
     "exporter": {"database_url", "redis_url"},
+    "canary": {"key"},
     "postgres": {"password"},
     "redis": {"password", "password.conf"},
 }
-SECRET = ("/password", "/signing_key", "/encryption_keys")
+SECRET = ("/password", "/signing_key", "/encryption_keys", "canary/key")
 """How files end that hold a secret itself, and not a URL with one in it."""
 READ_SECRETS = (
     "import json, pathlib;"
@@ -78,7 +79,7 @@ def has_default_route(service: str) -> bool:
 
 
 def test_the_data_have_no_way_out_and_no_way_in() -> None:
-    for service in ("postgres", "redis", "dispatcher", "exporter"):
+    for service in ("postgres", "redis", "dispatcher", "exporter", "canary"):
         assert not has_default_route(service), f"{service} has a default route"
     assert has_default_route("worker"), "mails and webhooks have no way out"
 
@@ -93,7 +94,7 @@ def test_secrets_are_kept_to_themselves() -> None:
     secrets = all_secrets()
     assert len(secrets) > len(SECRETS)
     passwords = {value for name, value in secrets.items() if name.endswith(SECRET)}
-    assert len(passwords) == 6  # postgres, redis, flower, grafana, the API's two keys: no two the same
+    assert len(passwords) == 7  # postgres, redis, flower, grafana, canary, the API's two keys: no two the same
     assert all(len(password) >= 43 for password in passwords)  # 256 bits
     ids = [one["Id"] for one in containers()]
     said = run("docker", "inspect", *ids) + compose("config") + compose("logs", "--no-color") + compose("top")
