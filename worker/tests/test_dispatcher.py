@@ -3,6 +3,7 @@
 import base64
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from sqlalchemy import Engine, text
 from structlog.testing import capture_logs
 
 from common.tests.domain import Domain
+from common.tests.samples import sample
 from tests.system import until
 
 ANN, BOB = "ann@example.org", "bob@example.org"
@@ -69,6 +71,10 @@ def messages(broker: Redis) -> list[tuple[list[int], list[str]]]:
     return found
 
 
+def headers(broker: Redis) -> list[dict[str, Any]]:
+    return [json.loads(raw)["headers"] for raw in reversed(broker.lrange(Queue.FAN_OUT, 0, -1))]
+
+
 def expire_leases(domain: Domain) -> None:
     domain.connection.execute(text("UPDATE changes SET lease_until = lease_until - interval '1 hour'"))
 
@@ -104,6 +110,24 @@ def test_a_claimed_change_is_left_alone_until_its_lease_runs_out(
     another.turn(another.connect())
     assert claimed(domain) == [(2, True)]
     assert messages(broker) == [([event.creation], [])] * 2
+
+
+def test_a_message_says_since_when_it_is_due_and_whether_it_was_handed_out_before(
+    domain: Domain, make: Callable[..., Dispatcher], broker: Redis
+) -> None:
+    for _ in range(2):
+        domain.event(ANN, BOB)
+    domain.connection.execute(text("UPDATE changes SET at = at - interval '1 hour' * id"))
+    (oldest,) = domain.connection.execute(text("SELECT EXTRACT(epoch FROM min(at))::float FROM changes")).scalars()
+    dispatcher = make()
+    dispatcher.turn(dispatcher.connect())
+    expire_leases(domain)
+    dispatcher.turn(dispatcher.connect())
+    assert [(one["due"], one["again"]) for one in headers(broker)] == [(oldest, False), (oldest, True)]
+    # What was held has not been late so far.
+    domain.connection.execute(text("UPDATE changes SET decided_at = at + interval '90 minutes', lease_until = NULL"))
+    dispatcher.turn(dispatcher.connect())
+    assert headers(broker)[-1]["due"] == oldest + 90 * 60
 
 
 def test_a_lease_lasts_as_long_as_it_is_set(domain: Domain, make: Callable[..., Dispatcher]) -> None:
@@ -171,11 +195,14 @@ def test_what_the_broker_does_not_take_is_released(
     dispatcher = make(dispatch_poll_seconds=0.01)
     dispatcher.turn(dispatcher.connect())
     domain.event(ANN, BOB)
+    lost = sample("planner_dispatcher_publish_errors_total", queue="fan_out")
     broker.config_set("maxmemory", "1")  # it refuses to write, and answers what it is asked
     try:
         with capture_logs() as logs, running(dispatcher):
             until(lambda: dispatcher.failures >= 3, "three failures")
             assert claimed(domain) == [(1, True), (0, False)]
+            assert sample("planner_dispatcher_publish_errors_total", queue="fan_out") >= lost + 3
+            assert sample("planner_dispatcher_dependency_up", dependency="redis") == 0
     finally:
         broker.config_set("maxmemory", "256mb")
     assert [(entry["event"], entry["dependency"]) for entry in logs] == [("dependency away", "redis")], logs
@@ -224,6 +251,19 @@ def test_without_a_notify_it_looks_now_and_then(domain: Domain, make: Callable[.
         until(lambda: broker.llen(Queue.HOUSEKEEPING), "the first turn")
         domain.event(ANN, BOB)
         until(lambda: messages(broker), "a message")
+
+
+def test_it_shows_when_it_turned_how_long_that_took_and_how_late_it_began(make: Callable[..., Dispatcher]) -> None:
+    turns, began = "planner_dispatcher_turn_duration_seconds", time.time()
+    counted, late = sample(f"{turns}_count"), sample("planner_dispatcher_loop_lag_seconds_sum")
+    dispatcher = make(dispatch_poll_seconds=0.01)
+    dispatcher.planned -= 100
+    with running(dispatcher):
+        until(lambda: sample(f"{turns}_count") >= counted + 3, "three turns")
+        for dependency in ("postgresql", "redis"):
+            assert sample("planner_dispatcher_dependency_up", dependency=dependency) == 1
+    assert began <= sample("planner_dispatcher_last_turn_timestamp_seconds") <= time.time()
+    assert 100 <= sample("planner_dispatcher_loop_lag_seconds_sum") - late < 150  # the others were not so late
 
 
 @pytest.mark.usefixtures("only_woken")

@@ -112,6 +112,22 @@ def test_what_was_being_sent_when_its_lease_ran_out_is_marked(
     assert sorted(messages(broker, Queue.DELIVER)[0]) == sorted([[one, 2], [other, 2]])
 
 
+def test_a_message_says_since_when_it_is_due_and_whether_it_was_handed_out_before(
+    connection: Connection, turn: Callable[..., float], broker: Redis
+) -> None:
+    one, _ = deliveries(connection, 2)
+    turn()
+    connection.execute(text("UPDATE deliveries SET lease_until = NULL"))  # given back
+    turn()
+    expired = "UPDATE deliveries SET lease_until = now() - interval '1 second' WHERE id = :id"
+    connection.execute(text(expired), {"id": one})
+    turn()
+    headers = [json.loads(raw)["headers"] for raw in reversed(broker.lrange(Queue.DELIVER, 0, -1))]
+    (oldest,) = connection.execute(text("SELECT EXTRACT(epoch FROM min(due_at))::float FROM deliveries")).scalars()
+    assert [(one["due"], one["again"]) for one in headers[:2]] == [(oldest, False)] * 2
+    assert headers[2]["again"]
+
+
 def test_what_the_broker_does_not_take_is_released(
     connection: Connection, turn: Callable[..., float], broker: Redis
 ) -> None:

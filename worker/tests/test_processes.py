@@ -160,6 +160,17 @@ def test_a_task_logs_one_line_with_the_requests_that_caused_it(
     assert domain.told(event.creation) == [BOB]
 
 
+def test_a_task_counts_how_late_it_began_and_whether_it_came_again(worker: Process, domain: Domain) -> None:
+    task, late = Task.FAN_OUT.value, 'planner_task_lateness_seconds_sum{task="planner.fan_out"}'
+    again = 'planner_task_redeliveries_total{task="planner.fan_out"}'
+    before = worker.metric(late), worker.metric(again)
+    for headers in ({"due": time.time() - 100, "again": False}, {"due": time.time() + 100, "again": True}, {}):
+        app.send_task(task, ([domain.event(ANN, BOB).creation],), headers=headers, ignore_result=True)
+    until(lambda: not domain.pending(), "the changes are told")
+    assert 100 <= worker.metric(late) - before[0] < 150
+    assert worker.metric(again) == before[1] + 1
+
+
 def test_a_task_that_fails_says_so_in_one_line(worker: Process, domain: Domain, send: Callable[..., str]) -> None:
     event = domain.event(ANN, BOB)
     failed = worker.metric('planner_tasks_total{state="FAILURE",task="planner.fan_out"}')
