@@ -3,9 +3,12 @@ for errors. One pure ASGI layer, so that streams pass through as they are."""
 
 import re
 import time
-from uuid import uuid4
+from functools import lru_cache
+from typing import Any
+from uuid import UUID, uuid4
 
 from planner_common import logging, metrics
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from planner_api.errors import to_problem, too_large
@@ -14,6 +17,9 @@ from planner_api.routing import MAX_BODY
 
 SANE_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
 STREAM = b"text/event-stream"
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+NAMED = 10
+"""How many changes a request's line names; an import may have made thousands."""
 
 logger = logging.get_logger("planner_api.access")
 
@@ -80,11 +86,36 @@ class Requests:
             logging.unbind("request_id")
 
     def _note(self, scope: Scope, status: int, seconds: float, *, streams: bool) -> None:
-        method = scope["method"]
-        route = self.templates.get(id(scope.get("route")), UNMATCHED)
-        metrics.http_requests.labels(method, route, str(status)).inc()
+        method, entered = scope["method"], scope.get("route")
+        route = self.templates.get(id(entered), UNMATCHED)
+        # Starlette also names a route that has the address and not the method.
+        counted = route if entered and method in entered.methods else UNMATCHED
+        requests, durations = series(method, counted, status)
+        requests.inc()
         if status == 429:  # noqa: PLR2004
-            metrics.rate_limited.labels(route).inc()
+            metrics.rate_limited.labels(counted).inc()
         if not streams:  # how long somebody stayed connected is no answer's duration
-            metrics.http_request_seconds.labels(method, route).observe(seconds)
-        logger.info("request", method=method, route=route, status=status, duration_ms=round(seconds * 1000, 2))
+            durations.observe(seconds)
+        logger.info(
+            "request", method=method, route=route, status=status, duration_ms=round(seconds * 1000, 2),
+            **made(scope.get("changes") if status < 400 else None),  # noqa: PLR2004
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def series(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Where such requests are counted. Looking that up by labels costs as much as to count."""
+    known = method if method in METHODS else "other"
+    return metrics.http_requests.labels(known, route, status), metrics.http_request_seconds.labels(known, route)
+
+
+def made(changes: list[tuple[int, UUID]] | None) -> dict[str, Any]:
+    """What a line of the log says of the changes, with their events, that a request has made."""
+    if not changes:
+        return {}
+    events = {event for _, event in changes}
+    return {
+        "change_ids": [change for change, _ in changes[:NAMED]],
+        **({"changes": len(changes)} if len(changes) > NAMED else {}),
+        **({"event_id": str(events.pop())} if len(events) == 1 else {"events": len(events)}),
+    }
