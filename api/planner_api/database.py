@@ -31,6 +31,7 @@ def make_engine(settings: Settings) -> AsyncEngine:
         pool_size=settings.database_pool,
         max_overflow=0,
         pool_timeout=ACQUIRE_SECONDS,
+        hide_parameters=True,  # in the text of errors, which is logged
         connect_args=_connect_args("planner-api"),
     )
     event.listen(engine.sync_engine, "checkout", renew_closed)
@@ -50,7 +51,10 @@ def renew_closed(connection: Any, _record: ConnectionPoolEntry, _proxy: PoolProx
 def make_engine_for_one(settings: Settings, application_name: str) -> AsyncEngine:
     """An engine without a pool, for a background task with a connection of its own."""
     return create_async_engine(
-        database_url(settings, "asyncpg"), poolclass=NullPool, connect_args=_connect_args(application_name)
+        database_url(settings, "asyncpg"),
+        poolclass=NullPool,
+        hide_parameters=True,
+        connect_args=_connect_args(application_name),
     )
 
 

@@ -42,6 +42,7 @@ async def rehearse(request: Request, handle: Handle) -> Response:
 
         request.scope[SHARED] = connection
         response = await handle(request)
+        request.scope.pop("changes", None)  # which the log would name
         await connection()
         answer = from_json(bytes(response.body)) if response.body else None
         found = await preview(*opened[0], state.settings, response.status_code, answer)

@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI
+from planner_api.middleware import NAMED, made
 from planner_api.routing import MAX_BODY
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -164,3 +165,28 @@ async def test_a_request_is_one_line_and_one_count(client: httpx.AsyncClient, re
     assert "secret" not in str(logs)
     assert "example.org" not in str(logs)
     assert REGISTRY.get_sample_value("planner_http_requests_total", labels) == before + 1
+
+
+async def test_a_request_that_changed_something_names_its_changes(register: Register) -> None:
+    ann = await register("Ann")
+    body = {"title": "Lunch", "start": {"date": "2031-05-01"}, "end": {"date": "2031-05-02"}}
+    with capture_logs() as logs:
+        event = (await ann.post("/events", json=body)).json()["id"]
+        await ann.post("/events?dry_run=true", json=body)
+        await ann.post(f"/events/{event}/participants", json={"participants": [{"email": "bob@example.org"}]})
+        await ann.patch(f"/events/{event}", json={"title": "Dinner"}, headers={"If-Match": '"1"'})
+        await ann.get(f"/events/{event}")
+        await ann.delete(f"/events/{event}", headers={"If-Match": "*"})
+    lines = [entry for entry in logs if entry["event"] == "request"]
+    assert [line["status"] for line in lines] == [201, 200, 201, 412, 200, 204]
+    numbers = [line.get("change_ids") for line in lines]
+    assert [number and len(number) for number in numbers] == [1, None, 1, None, None, 2]
+    assert {line["event_id"] for line in lines if "event_id" in line} == {event}
+    assert len({number for made in numbers if made for number in made}) == 4
+    assert "Lunch" not in str(logs)
+
+
+def test_of_very_many_changes_a_line_names_a_few() -> None:
+    assert made(None) == {}
+    many = made([(number, UUID(int=number)) for number in range(5_000)])
+    assert (len(many["change_ids"]), many["changes"], many["events"]) == (NAMED, 5_000, 5_000)

@@ -48,5 +48,6 @@ def make_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_pre_ping=True,
+        hide_parameters=True,  # in the text of errors, which is logged
         connect_args={"application_name": application_name, "options": options, **KEEPALIVES},
     )

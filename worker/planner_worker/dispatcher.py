@@ -169,7 +169,7 @@ class Dispatcher:
     ) -> None:
         """Hand one message to the broker. Raises BrokerError or RedisError when it does not take it."""
         try:
-            app.send_task(
+            message = app.send_task(
                 task.value,
                 arguments,
                 queue=queue.value,
@@ -182,6 +182,11 @@ class Dispatcher:
             metrics.dispatch_publish_errors.labels(queue).inc()
             raise
         metrics.dispatch_messages.labels(queue).inc()
+        number = len(arguments[0]) if arguments and isinstance(arguments[0], list) else 0
+        logger.debug(
+            "handed out", task=task.value, task_id=message.id, queue=queue.value, number=number,
+            request_ids=headers.get("request_ids", []),
+        )  # fmt: skip
 
     def woken(self, database: Database) -> bool:
         """Whether a NOTIFY has arrived; takes all there are."""

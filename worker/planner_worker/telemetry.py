@@ -5,12 +5,17 @@ Imported by workers alone (it is one of the application's `include`), so that se
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from celery import signals, states
 from planner_common import metrics
 from planner_common.logging import bind, clear, configure_logging, get_logger, in_short
+from planner_common.messages import Task
 from planner_common.settings import get_settings
+
+FEW = 5
+"""Deliveries of a message that each of its lines names; those that failed have a line of their own."""
 
 logger = get_logger("planner_worker")
 started = 0.0
@@ -21,18 +26,18 @@ started = 0.0
 def set_up_logging(**_signal: Any) -> None:
     """Take Celery's place: it configures no logging where this signal is connected. Children inherit it."""
     configure_logging(get_settings(), "worker")
-    # Their lines for each task received and succeeded say less than ours.
-    for chatty in ("celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Their lines for each task say less than ours, or more: what an error quotes of a row.
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
 
 
 @signals.task_prerun.connect
-def begin(task_id: str, task: Any, **_signal: Any) -> None:
+def begin(task_id: str, task: Any, args: Sequence[Any], **_signal: Any) -> None:
     """Put the task's and its requests' ids on every line that is logged from here on."""
     global started  # noqa: PLW0603  # see its docstring
     started = time.monotonic()
     clear()
-    bind(task=task.name, task_id=task_id)
+    bind(task=task.name, task_id=task_id, **about(task.name, args))
     headers = task.request.headers or {}
     if request_ids := headers.get("request_ids"):
         bind(request_ids=request_ids)
@@ -40,6 +45,16 @@ def begin(task_id: str, task: Any, **_signal: Any) -> None:
         metrics.task_lateness.labels(task.name).observe(max(0.0, time.time() - headers["due"]))
     if headers.get("again"):
         metrics.task_redeliveries.labels(task.name).inc()
+
+
+def about(task: str, args: Sequence[Any]) -> dict[str, Any]:
+    """What a task's lines say of the rows that it is about: a message's changes, or its first deliveries."""
+    match task, args:
+        case Task.FAN_OUT, [change_ids]:
+            return {"change_ids": change_ids}
+        case Task.DELIVER, [held]:
+            return {"delivery_ids": [delivery for delivery, _ in held[:FEW]]}
+    return {}
 
 
 @signals.task_postrun.connect
@@ -52,5 +67,7 @@ def end(task: Any, retval: Any, state: str | None, **_signal: Any) -> None:
     if state == states.SUCCESS:
         logger.info("task done", seconds=round(seconds, 4), **retval)
     else:
-        logger.warning("task failed", seconds=round(seconds, 4), state=state, error=retval and in_short(retval))
+        expected = not isinstance(retval, Exception) or isinstance(retval, task.throws)
+        says = {"seconds": round(seconds, 4), "state": state, "error": retval and in_short(retval)}
+        logger.warning("task failed", **says, exc_info=None if expected else retval)
     clear()

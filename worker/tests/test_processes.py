@@ -182,7 +182,9 @@ def test_a_task_that_fails_says_so_in_one_line(worker: Process, domain: Domain, 
         domain.connection.exec_driver_sql("ALTER TABLE hidden RENAME TO notifications")
     (line,) = [entry for entry in worker.log() if entry["event"] == "task failed"]
     assert line["task_id"] == task_id
+    assert line["change_ids"] == [event.creation]
     assert "UndefinedTable" in line["error"]
+    assert "fan_out.py" in line["exception"]
     assert worker.metric('planner_tasks_total{state="FAILURE",task="planner.fan_out"}') == failed + 1
     send(event.creation)
     until(lambda: not domain.pending(), "the change is told")

@@ -26,7 +26,9 @@ DryRunDep = Annotated[bool, Depends(dry_run)]
 
 
 async def author_of(request: Request, caller: CallerDep, _: DryRunDep, notify: NotifyQuery = "all") -> Author:
-    return Author(caller.account_id, caller.person_id, notify == "all", request.scope.get("request_id"))
+    scope = request.scope
+    made = scope.setdefault("changes", [])
+    return Author(caller.account_id, caller.person_id, notify == "all", scope.get("request_id"), made)
 
 
 AuthorDep = Annotated[Author, Depends(author_of)]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from planner_common.changes import Kind
 from planner_common.people import person_id
-from sqlalchemy import CursorResult, text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from planner_api.events.recording import LOG, LOGGED, Author, encoded
@@ -66,7 +66,7 @@ INVITE = text(f"""
           FROM person JOIN change ON change.event_id = person.event_id
          ORDER BY person.position
     )
-    SELECT id, added FROM event
+    SELECT event.id, added, change.id AS change_id FROM event JOIN change ON change.event_id = event.id
 """)
 
 
@@ -78,7 +78,8 @@ async def invite(
     Who is in an event already is left alone, and an event that nobody is new to does not change.
     """
     rows = ({"event_id": str(event), **person.columns()} for event, those in people.items() for person in those)
-    added = await connection.execute(INVITE, {"people": await encoded(rows), **author.parameters()})
+    added = (await connection.execute(INVITE, {"people": await encoded(rows), **author.parameters()})).all()
+    author.made.extend((row.change_id, row.id) for row in added)
     return {row.id: row.added for row in added}
 
 
@@ -94,7 +95,10 @@ TOUCH = f"""
 """
 REMOVE = text(
     TOUCH.format(kind=Kind.REMOVAL)
-    + "UPDATE participants SET until_change = change.id FROM change WHERE participants.id = :participant"
+    + """
+    UPDATE participants SET until_change = change.id FROM change WHERE participants.id = :participant
+    RETURNING change.id
+    """
 )
 RESPOND = text(
     TOUCH.format(kind=Kind.RESPONSE)
@@ -102,7 +106,7 @@ RESPOND = text(
     UPDATE participants SET response = CAST(:response AS text), comment = :comment,
            responded_at = CASE WHEN CAST(:response AS text) <> 'needs_action' THEN now() END
       FROM change WHERE participants.id = :participant
-    RETURNING participants.*
+    RETURNING participants.*, change.id AS change_id
     """
 )
 
@@ -110,7 +114,8 @@ RESPOND = text(
 async def remove(connection: AsyncConnection, event: UUID, participant: UUID, shown: str, author: Author) -> None:
     """Take somebody out of an event; `shown` is how the history calls them."""
     diff = json.dumps({"removed": [shown]})
-    await connection.execute(REMOVE, {"event": event, "participant": participant, "diff": diff, **author.parameters()})
+    values = {"event": event, "participant": participant, "diff": diff, **author.parameters()}
+    author.made.append(((await connection.execute(REMOVE, values)).scalar_one(), event))
 
 
 async def respond(
@@ -121,9 +126,9 @@ async def respond(
     comment: str | None,
     diff: Mapping[str, Any],
     author: Author,
-) -> CursorResult[Any]:
+) -> Row[Any]:
     """Write a participant's answer, and return the participant."""
-    return await connection.execute(
+    written = await connection.execute(
         RESPOND,
         {
             "event": event,
@@ -134,3 +139,6 @@ async def respond(
             **author.parameters(),
         },
     )
+    row = written.one()
+    author.made.append((row.change_id, event))
+    return row

@@ -7,7 +7,7 @@ their commits.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,8 @@ class Author:
     person_id: UUID
     notify: bool
     request_id: str | None
+    made: list[tuple[int, UUID]] = field(default_factory=list)
+    """Changes that were made, with their events: what the request's line in the log names."""
 
     def parameters(self) -> dict[str, Any]:
         return {"actor": self.person_id, "notify": self.notify, "request_id": self.request_id}

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from planner_common.changes import Kind
-from sqlalchemy import CursorResult, text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from planner_api.events.people import Person
@@ -41,7 +41,7 @@ CREATE = text(f"""
           FROM change JOIN input ON input.id = change.event_id
          CROSS JOIN jsonb_to_recordset(input.people) AS p (person_id uuid, email text, name text, role text)
     )
-    SELECT {EVENT}, {NAMED} FROM event e {ORGANIZER}
+    SELECT {EVENT}, {NAMED}, change.id AS change_id FROM event e JOIN change ON change.event_id = e.id {ORGANIZER}
 """)
 
 
@@ -58,9 +58,9 @@ class NewEvent:
         return {**self.state.columns(), "uid": self.uid, "source": self.source, "people": people}
 
 
-async def create(connection: AsyncConnection, events: Sequence[NewEvent], author: Author) -> CursorResult[Any]:
+async def create(connection: AsyncConnection, events: Sequence[NewEvent], author: Author) -> Sequence[RowMapping]:
     """Write new events with those in them. The rows are what `reading.shown` takes, but for the counts."""
-    return await connection.execute(
+    written = await connection.execute(
         CREATE,
         {
             "events": await encoded(event.columns() for event in events),
@@ -68,6 +68,9 @@ async def create(connection: AsyncConnection, events: Sequence[NewEvent], author
             **author.parameters(),
         },
     )
+    rows = written.mappings().all()
+    author.made.extend((row["change_id"], row["id"]) for row in rows)
+    return rows
 
 
 UPDATE = text(f"""
@@ -96,6 +99,7 @@ UPDATE = text(f"""
            ) ELSE 0 END''',
     )
 } FROM event
+    RETURNING id, event_id
 """)
 
 
@@ -122,4 +126,5 @@ class Update:
 async def update(connection: AsyncConnection, updates: Sequence[Update], author: Author) -> None:
     """Give events, each named once, a new state; each is one change. What is locked by the caller, and not deleted."""
     events = await encoded(update.columns() for update in updates)
-    await connection.execute(UPDATE, {"events": events, **author.parameters()})
+    made = await connection.execute(UPDATE, {"events": events, **author.parameters()})
+    author.made.extend((change, event) for change, event in made)

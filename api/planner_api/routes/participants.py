@@ -142,4 +142,4 @@ async def respond(
     diff = {"response": [mine.response, body.response]}
     if mine.comment != body.comment:
         diff["comment"] = [mine.comment, body.comment]
-    return shown((await people.respond(connection, event_id, mine.id, body.response, body.comment, diff, author)).one())
+    return shown(await people.respond(connection, event_id, mine.id, body.response, body.comment, diff, author))

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 
 from planner_common import metrics
+from planner_common.logging import get_logger
 from planner_common.messages import Queue, Task
 from planner_common.settings import Settings
 from psycopg.rows import class_row
 
 from planner_worker.due import Database, Handout
 from planner_worker.packing import Claim, pack
+
+logger = get_logger("planner_worker.dispatcher")
 
 LIMIT = 1_000
 """Changes claimed at once."""
@@ -64,7 +67,9 @@ class Changes:
         claims = [claim for claim in found if not claim.held]
         metrics.dispatch_claims.inc(len(claims))
         metrics.dispatch_reclaims.inc(sum(claim.claims > 1 for claim in claims))
-        metrics.dispatch_held.inc(len(found) - len(claims))
+        if held := [claim for claim in found if claim.held]:
+            metrics.dispatch_held.inc(len(held))
+            logger.warning("held by the brake", change_ids=[claim.id for claim in held[:10]], changes=len(held))
         handouts = [
             Handout(
                 Task.FAN_OUT,
