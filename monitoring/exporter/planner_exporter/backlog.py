@@ -4,48 +4,9 @@ decide, what was given up, and what the last audit found.
 
 from collections.abc import Iterator
 
-from planner_common.deliveries import Lane
-from planner_common.messages import Queue
+from planner_common.vitals import AUDITED, BACKLOG, COUNTED, SEEN
 from prometheus_client.core import GaugeMetricFamily
-from sqlalchemy import Connection, text
-
-LANES = {Queue.DELIVER_URGENT: Lane.URGENT, Queue.DELIVER: Lane.NORMAL, Queue.DELIVER_BULK: Lane.BULK}
-COUNTED = 10_000
-"""Up to how many rows are counted of each sort, so that a scrape takes milliseconds however many there are."""
-
-# By queue: how many rows wait for what goes through it, and for how many seconds the oldest. Partial indexes hold just
-# these rows. What an admin holds waits for nobody else, and what is put off is not due.
-BACKLOG = text(f"""
-    SELECT '{Queue.FAN_OUT}' AS work, count(*) AS number,
-           EXTRACT(epoch FROM clock_timestamp() - min(COALESCE(decided_at, at))) AS seconds
-      FROM (
-          SELECT at, decided_at FROM changes WHERE fanned_out_at IS NULL AND held_at IS NULL ORDER BY id LIMIT {COUNTED}
-      ) due
-    UNION ALL
-    SELECT lane.work, due.number, due.seconds
-      FROM (VALUES {", ".join(f"('{queue}', {lane.value}::smallint)" for queue, lane in LANES.items())})
-           lane (work, lane)
-     CROSS JOIN LATERAL (
-         SELECT count(*) AS number, EXTRACT(epoch FROM clock_timestamp() - min(due_at)) AS seconds
-           FROM (
-               SELECT due_at FROM deliveries d
-                WHERE d.finished_at IS NULL AND d.lane = lane.lane AND d.due_at <= now()
-                ORDER BY d.due_at LIMIT {COUNTED}
-           ) due
-     ) due
-""")
-SEEN = text(f"""
-    SELECT (SELECT count(*) FROM (SELECT FROM deliveries WHERE state = 'dead' LIMIT {COUNTED}) x) AS dead,
-           (SELECT count(*) FROM (SELECT FROM deliveries WHERE outcome_unknown LIMIT {COUNTED}) x) AS unknown,
-           (SELECT count(*) FROM (
-               SELECT FROM changes WHERE held_at IS NOT NULL AND fanned_out_at IS NULL LIMIT {COUNTED}
-            ) x) AS held,
-           (SELECT EXTRACT(epoch FROM clock_timestamp() - held_at) FROM changes
-             WHERE held_at IS NOT NULL AND fanned_out_at IS NULL ORDER BY held_at LIMIT 1) AS held_seconds
-""")
-AUDITED = text("""
-    SELECT violations, EXTRACT(epoch FROM clock_timestamp() - at) AS seconds FROM audits ORDER BY id DESC LIMIT 1
-""")
+from sqlalchemy import Connection
 
 
 def measure(connection: Connection) -> Iterator[GaugeMetricFamily]:

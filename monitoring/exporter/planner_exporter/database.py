@@ -1,23 +1,11 @@
 """PostgreSQL itself: its version of the schema, its size, and how near it is to its limit of connections."""
 
 from collections.abc import Iterator
-from importlib.resources import files
 
+from planner_common.vitals import DATABASE, HEAD, VERSION
 from prometheus_client.core import GaugeMetricFamily
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-HEAD = max(file.name.partition("_")[0] for file in files("planner_common.migrations.versions").iterdir())
-"""The version that this code needs, as `planner_common.schema.head` finds it by Alembic, which the exporter has not."""
-
-VERSION = text("SELECT version_num FROM alembic_version")
-# Of other users one sees neither state nor kind without being allowed to.
-DATABASE = text("""
-    SELECT pg_database_size(current_database()) AS size,
-           current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-               - current_setting('reserved_connections')::int AS connections_limit,
-           (SELECT array_agg(state) FROM pg_stat_activity
-             WHERE datid IS NOT NULL AND COALESCE(backend_type, 'client backend') = 'client backend') AS connections
-""")
 STATES = ("active", "idle", "idle in transaction")
 OTHER = "other"
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 
+from planner_common.vitals import HEAD
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis import Redis
@@ -28,8 +29,8 @@ class Measurements(Collector):
         self.asked = "PostgreSQL"
         with self.engine.connect() as connection:
             schema = database.version(connection)
-            if schema != database.HEAD:  # why a table may be missing
-                self.asked = f"PostgreSQL, at version {schema} where this code needs {database.HEAD}"
+            if schema != HEAD:  # why a table may be missing
+                self.asked = f"PostgreSQL, at version {schema} where this code needs {HEAD}"
             yield from database.measure(connection, schema)
             yield from backlog.measure(connection)
             yield from processes.measure(connection)

@@ -13,7 +13,7 @@ import psutil
 from planner_common import schema
 from planner_common.database import make_engine
 from planner_common.settings import Settings
-from planner_exporter import database as measuring
+from planner_common.vitals import HEAD
 from planner_exporter.__main__ import TIMEOUT, Exporter
 from planner_local.servers import Postgres, Valkey, free_port
 from pydantic import SecretStr
@@ -135,9 +135,9 @@ def test_a_missing_table_and_why(scrape: Callable[[], dict[str, float]], url: st
     try:
         assert 'PostgreSQL: UndefinedTable: relation "processes" does not exist' in failure(url)
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
-        assert f"PostgreSQL, at version 0002 where this code needs {measuring.HEAD}: Undefined" in failure(url)
+        assert f"PostgreSQL, at version 0002 where this code needs {HEAD}: Undefined" in failure(url)
     finally:
-        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{measuring.HEAD}'")
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{HEAD}'")
         connection.exec_driver_sql("ALTER TABLE hidden RENAME TO processes")
     scrape()
 

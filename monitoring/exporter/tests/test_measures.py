@@ -8,8 +8,7 @@ from uuid import uuid4
 from planner_common import schema
 from planner_common.models import audits, deliveries
 from planner_common.presence import ALIVE_SECONDS
-from planner_exporter import database as measuring
-from planner_exporter.backlog import COUNTED
+from planner_common.vitals import COUNTED, HEAD
 from planner_local.servers import Valkey
 from redis import Redis
 from sqlalchemy import Connection, Engine, text
@@ -114,12 +113,12 @@ def test_the_living_and_what_they_consume(scrape: Callable[[], dict[str, float]]
 
 
 def test_a_database_of_another_version(scrape: Callable[[], dict[str, float]], connection: Connection) -> None:
-    assert schema.head() == measuring.HEAD
+    assert schema.head() == HEAD
     connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     try:
         assert scrape()["planner_schema_behind"] == 1
     finally:
-        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{measuring.HEAD}'")
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{HEAD}'")
 
 
 def test_messages_of_every_priority_are_counted(scrape: Callable[[], dict[str, float]], valkey: Valkey) -> None:

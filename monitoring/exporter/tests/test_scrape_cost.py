@@ -47,7 +47,8 @@ NOTIFICATIONS = """
 DELIVERIES = """
     INSERT INTO deliveries (person_id, channel_id, type, lane, due_at, state, finished_at, outcome_unknown)
     SELECT gen_random_uuid(), gen_random_uuid(), 'email', number % 3, now() - random() * interval '1 day',
-           given.state, CASE WHEN given.state IN ('sent', 'dead') THEN now() END, given.state = 'dead' AND number % 2 = 0
+           given.state, CASE WHEN given.state IN ('sent', 'dead') THEN now() END,
+           given.state = 'dead' AND number % 2 = 0
       FROM generate_series(1, :rows) number, CAST(:state AS text) given (state)
 """
 
