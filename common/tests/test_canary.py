@@ -5,7 +5,8 @@ import subprocess
 from typing import Any
 
 import pytest
-from planner_common.canary import ORGANIZER, PARTICIPANT, keep_accounts, token
+from planner_common.canary import ORGANIZER, PARTICIPANT, token
+from planner_common.canary.accounts import keep_accounts
 from planner_common.people import person_id
 from planner_common.tokens import PERSONAL_PREFIX, digest, looks_genuine
 from sqlalchemy import Connection, text

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
-from planner_common.canary import ORGANIZER, PARTICIPANT, keep_accounts, token
+from planner_common.canary import ORGANIZER, PARTICIPANT, token
+from planner_common.canary.accounts import keep_accounts
 from planner_common.database import make_engine
 from planner_common.settings import Settings
 from planner_exporter import canary

@@ -1,6 +1,7 @@
 """`planner migrate`, and `planner revision` for developers."""
 
-from planner_common import canary, schema
+from planner_common import schema
+from planner_common.canary.accounts import keep_accounts
 from planner_common.cli.base import app, connect, console
 from planner_common.settings import settings_or_exit
 
@@ -16,7 +17,7 @@ def migrate() -> None:
         before = schema.version(connection)
         schema.migrate(connection)
         if key is not None:
-            canary.keep_accounts(connection, key.get_secret_value())
+            keep_accounts(connection, key.get_secret_value())
     after = schema.head()
     console.print(f"database at {after}" + (f", from {before or 'nothing'}" if before != after else ", as before"))
 

@@ -1,17 +1,10 @@
-"""The canary's two accounts: one organizes, the other answers, and who organizes is told.
-
-The canary and `planner migrate` agree by a key (`CANARY_KEY`) alone: both derive the accounts' personal tokens from it.
-So neither has to ask the other, and the canary needs no database.
-"""
+"""The canary's accounts in the database."""
 
 from sqlalchemy import Connection, text
 
+from planner_common.canary import ORGANIZER, PARTICIPANT, token
 from planner_common.people import person_id
-from planner_common.tokens import PERSONAL_PREFIX, derived_secret, digest
-
-ORGANIZER = "canary-organizer@planner.invalid"
-PARTICIPANT = "canary-participant@planner.invalid"
-"""Below a domain that nobody can have (RFC 6761 §6.4)."""
+from planner_common.tokens import digest
 
 NO_PASSWORD = "$argon2id$v=19$m=65536,t=3,p=4$bm8gcGFzc3dvcmQgZml0cw$" + 43 * "A"
 """A hash whose password nobody can find: 256 zeros. Checking one against it takes as long as for anybody else."""
@@ -37,11 +30,6 @@ KEEP = text("""
     SELECT id, 'canary', '{read,write}', :token_hash FROM account
     ON CONFLICT (token_hash) DO NOTHING
 """)
-
-
-def token(key: str, email: str) -> str:
-    """The personal token of one of the accounts."""
-    return derived_secret(PERSONAL_PREFIX, key, f"canary {email}")
 
 
 def keep_accounts(connection: Connection, key: str) -> None:
