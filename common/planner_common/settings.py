@@ -152,6 +152,20 @@ class Settings(BaseSettings):
     audit_seconds: float = Field(default=300, ge=0)
     """How often the workers run `planner audit` over the last day; 0: never."""
 
+    # ---- how long what is over is kept, in days; 0: for ever
+    notification_days: float = Field(default=365, ge=0)
+    """Notifications, read or not."""
+    delivery_days: float = Field(default=90, ge=0)
+    """Deliveries that are sent or superseded, with their tries."""
+    dead_days: float = Field(default=365, ge=0)
+    """Deliveries that were given up, which can be replayed until then."""
+    deleted_event_days: float = Field(default=30, ge=0)
+    """Events that were deleted, with all that belongs to them, notifications too."""
+    event_days: float = Field(default=0, ge=0)
+    """Events after their end and their last change, likewise."""
+    admin_action_days: float = Field(default=730, ge=0)
+    """What admins, and operators at the command line, did."""
+
     # ---- Flower
     flower_user: str = Field(default="planner", min_length=1, pattern="^[^:]+$")
     """Who may look at Flower."""

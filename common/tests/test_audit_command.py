@@ -50,7 +50,7 @@ def test_what_is_named_tells_which_row_it_is(sent: Domain, database: str) -> Non
     (unknown,) = found["first"]["outcome_unknown"]
     delivery = sent.connection.scalar(text("SELECT id::text FROM deliveries WHERE outcome_unknown"))
     assert unknown == {"change": first, "person": bob, "channel": bob, "delivery": delivery}
-    assert found["information"] == {"held": 0, "undecided": 0, "outcome_unknown": 1, "dead": 0}
+    assert found["information"] == {"held": 0, "undecided": 0, "outcome_unknown": 1, "dead": 0, "quarantined": 0}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 MUTE = text("""
-    INSERT INTO mutes (person_id, event_id) SELECT CAST(:person AS uuid), id FROM events WHERE id = :event
+    INSERT INTO mutes (person_id, event_id)
+    SELECT CAST(:person AS uuid), id FROM events WHERE id = :event AND NOT purging
     ON CONFLICT (person_id, event_id) WHERE until IS NULL DO NOTHING
 """)
 UNMUTE = text("""

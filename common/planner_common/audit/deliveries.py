@@ -1,7 +1,7 @@
 """Which deliveries are due, by the auditor's reckoning, which are missing or too many, and what contradicts itself."""
 
-from planner_common.audit.notifications import DUE
-from planner_common.audit.scope import Scope
+from planner_common.audit.notifications import DUE_IN
+from planner_common.audit.scope import Scope, kept
 
 UNDECIDED = "interval '30 seconds'"
 """How long the transaction that changes a route may take to commit: until then a fan-out does not see it."""
@@ -12,7 +12,7 @@ DUE_DELIVERIES = f"""
     WITH told AS (
         SELECT due.change_id, due.person_id, c.event_id, c.at, c.email_on,
                CASE c.kind WHEN 'creation' THEN 'invitation' ELSE c.kind::text END AS word
-          FROM ({DUE}) due JOIN changes c ON c.id = due.change_id
+          FROM ({DUE_IN.format(kept=kept("c.id", "deliveries"))}) due JOIN changes c ON c.id = due.change_id
     ), wanted AS (
         SELECT told.change_id, told.person_id, told.event_id, told.at, r.channel_id
           FROM told JOIN routes r USING (person_id)
@@ -61,7 +61,8 @@ def faults(scope: Scope) -> str:
               SELECT change_id, person_id, channel_id, there.id AS delivery_id
                 FROM ({DUE_DELIVERIES}) due
                 FULL JOIN (
-                    SELECT t.id, t.change_id, t.person_id, t.channel_id FROM {scope.rows("deliveries")}
+                    SELECT t.id, t.change_id, t.person_id, t.channel_id
+                      FROM {scope.rows("deliveries")} AND {kept("t.change_id", "deliveries")}
                 ) there USING (change_id, person_id, channel_id)
                WHERE due.change_id IS NULL OR there.change_id IS NULL
           ) f LEFT JOIN changes c ON c.id = f.change_id
@@ -77,15 +78,18 @@ def orphans(scope: Scope) -> str:
            AND NOT EXISTS (
                SELECT FROM notifications n WHERE n.change_id = t.change_id AND n.person_id = t.person_id
            )
+           AND {kept("t.change_id", "notifications")}
     """
 
 
 def contradictions(scope: Scope) -> str:
-    """Likewise: what the states say and what the tries say. A digest's tries are its first delivery's."""
+    """Likewise: what the states say and what the tries say. A digest's tries are its first delivery's, which may have
+    been pruned a moment before the others."""
     of_these = "" if scope.whole else "JOIN looked ON looked.id = a.delivery_id"
     return f"""
         WITH looked AS (
-            SELECT t.id, t.change_id, t.person_id, t.channel_id, t.state, t.finished_at, t.outcome_unknown, t.message_id
+            SELECT t.id, t.change_id, t.person_id, t.channel_id, t.state, t.reason, t.finished_at, t.outcome_unknown,
+                   t.message_id
               FROM {scope.rows("deliveries")}
         ), tried AS (
             SELECT a.delivery_id, count(*) FILTER (WHERE a.outcome = 'accepted') AS accepted,
@@ -100,14 +104,16 @@ def contradictions(scope: Scope) -> str:
                  AND NOT EXISTS (
                      SELECT FROM delivery_attempts a
                       WHERE a.delivery_id = looked.message_id AND a.outcome = 'accepted'
-                 )),
+                 )
+                 AND (looked.message_id IS NULL OR EXISTS (SELECT FROM deliveries f WHERE f.id = looked.message_id))),
              ('accepted_but_not_sent', tried.accepted > 0 AND looked.state <> 'sent' AND NOT looked.outcome_unknown),
              ('sent_more_than_once', tried.accepted > 1 AND NOT looked.outcome_unknown),
              ('attempt_open_on_finished', tried.open AND looked.finished_at IS NOT NULL),
              ('attempt_after_finish', tried.last_at > looked.finished_at),
              ('state_sum', looked.state NOT IN ('pending', 'failed', 'sent', 'dead', 'superseded')),
              ('outcome_unknown', looked.outcome_unknown),
-             ('dead', looked.state = 'dead')
+             ('dead', looked.state = 'dead'),
+             ('quarantined', looked.state = 'dead' AND looked.reason = 'quarantined')
          ) found (name, holds)
          WHERE found.holds
     """

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -43,6 +43,8 @@ class Information(StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
     """Deliveries that may have been sent more than once, or once although they do not say so."""
     DEAD = "dead"
+    QUARANTINED = "quarantined"
+    """Of the dead ones, those that may have been sent already: Planner was restored from a backup."""
 
 
 KINDS: dict[str, Invariant | Information] = {kind.value: kind for kind in (*Invariant, *Information)}
@@ -93,6 +95,8 @@ class Findings:
     """Deliveries that are due and not finished, up to `backlog.COUNTED`: not wrong, unless they are stuck."""
     violations: dict[Invariant, int] = field(default_factory=lambda: dict.fromkeys(Invariant, 0))
     information: dict[Information, int] = field(default_factory=lambda: dict.fromkeys(Information, 0))
+    horizons: dict[str, datetime] = field(default_factory=dict)
+    """By table: what belongs to changes that were fanned out before may have been pruned, and was not looked at."""
     named: dict[Invariant | Information, list[Fault]] = field(default_factory=dict)
     """The first rows of each that there are."""
 
@@ -136,5 +140,6 @@ class Findings:
             "due": self.due,
             "violations": self.violations,
             "information": self.information,
+            "horizons": {name: at.isoformat() for name, at in self.horizons.items()},
             "first": first,
         }

@@ -1,13 +1,14 @@
 """Which notifications are due, by the auditor's reckoning, and which are missing or too many."""
 
-from planner_common.audit.scope import IN_SCOPE, Scope
+from planner_common.audit.scope import IN_SCOPE, Scope, kept
 
 # Sets of (change, person), put together and taken from one another: those who come by the change, those who go by it,
-# those within whose stay in the event it lies, whoever organizes it; but for the one who made it.
-DUE = f"""
+# those within whose stay in the event it lies, whoever organizes it; but for the one who made it. `DUE_IN` is for what
+# is kept in a table: what was pruned from there is not due.
+DUE_IN = f"""
     WITH looked AS (
         SELECT c.id, c.event_id, c.kind, c.actor FROM changes c
-         WHERE c.notify AND c.fanned_out_at IS NOT NULL AND {IN_SCOPE}
+         WHERE c.notify AND c.fanned_out_at IS NOT NULL AND {IN_SCOPE} AND {{kept}}
     )
     SELECT looked.id AS change_id, p.person_id
       FROM looked JOIN participants p ON (p.event_id, p.since_change) = (looked.event_id, looked.id)
@@ -28,6 +29,7 @@ DUE = f"""
     EXCEPT
     SELECT looked.id, looked.actor FROM looked
 """
+DUE = DUE_IN.format(kept=kept("c.id", "notifications"))
 
 
 def faults(scope: Scope) -> str:
@@ -36,7 +38,10 @@ def faults(scope: Scope) -> str:
         SELECT CASE WHEN due.change_id IS NULL THEN 'notification_extra' ELSE 'notification_missing' END AS name,
                change_id, person_id, NULL::uuid AS channel_id, NULL::uuid AS delivery_id, NULL::float AS seconds
           FROM ({DUE}) due
-          FULL JOIN (SELECT t.change_id, t.person_id FROM {scope.rows("notifications")}) there
+          FULL JOIN (
+              SELECT t.change_id, t.person_id
+                FROM {scope.rows("notifications")} AND {kept("t.change_id", "notifications")}
+          ) there
          USING (change_id, person_id)
          WHERE due.change_id IS NULL OR there.change_id IS NULL
     """

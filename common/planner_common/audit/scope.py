@@ -18,6 +18,21 @@ FIRST = text(f"""
 """)
 LAST_ID = 2**63 - 1
 
+HORIZONS = text("SELECT name, at FROM horizons")
+
+
+def kept(change: str, table: str) -> str:
+    """Whether what belongs to that change must still be in this table, as SQL: it was not fanned out before the table's
+    horizon, nor is it of an event that is being pruned."""
+    return f"""
+        NOT EXISTS (
+            SELECT FROM changes old
+             WHERE old.id = {change} AND old.fanned_out_at < (SELECT at FROM horizons WHERE name = '{table}')
+        ) AND NOT EXISTS (
+            SELECT FROM events gone JOIN changes old ON old.event_id = gone.id WHERE gone.purging AND old.id = {change}
+        )
+    """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:

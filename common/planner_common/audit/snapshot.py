@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from planner_common.audit import backlog, deliveries, notifications
 from planner_common.audit.findings import Fault, Findings
-from planner_common.audit.scope import IN_SCOPE, Scope
+from planner_common.audit.scope import HORIZONS, IN_SCOPE, Scope
 
 COLUMNS = "name, change_id, person_id, channel_id, delivery_id, seconds"
 """What each question answers: a row per fault."""
@@ -69,6 +69,7 @@ def look(
     states = text(f"SELECT t.state, count(*) AS number FROM {scope.rows('deliveries')} GROUP BY t.state ORDER BY 1")
     found.states = {row.state: row.number for row in connection.execute(states, values)}
     found.deliveries = sum(found.states.values())
+    found.horizons = {row.name: row.at for row in connection.execute(HORIZONS)}
     found.pending, found.oldest_pending = backlog.pending(connection)
     found.due = backlog.due(connection)
     for question in QUESTIONS:
