@@ -211,5 +211,11 @@ def _states(engine: Engine, ids: list[UUID]) -> dict[str, int]:
 
 
 def _audit(engine: Engine) -> Findings:
-    with engine.connect() as connection:
-        return audit.audit(connection)
+    """At a moment when nothing is pending: others, the canary among them, may make changes too."""
+    patient_until = time.monotonic() + PATIENCE
+    while True:
+        with engine.connect() as connection:
+            found = audit.audit(connection)
+        if not found.pending or time.monotonic() > patient_until:
+            return found
+        time.sleep(0.1)
