@@ -10,12 +10,14 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from planner_api.app import create_app
-from planner_api.limits import address
+from planner_api.limits import UNMATCHED, address
 from planner_common.settings import Settings
 from planner_local.servers import Valkey
 from redis import Redis
 from starlette.requests import Request
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from common.tests.samples import sample
 
 from .conftest import PASSWORD
 
@@ -71,11 +73,13 @@ async def test_every_effective_route_is_limited(running: Running) -> None:
 
 
 async def test_what_matches_no_route_is_limited_too(running: Running) -> None:
+    counted = sample("planner_http_rate_limited_total", route=UNMATCHED)
     async with running(rate_limit="3/year") as client:
         statuses = [(await client.get(f"/guess/{number}")).status_code for number in range(3)]
         assert statuses == [404, 404, 404]
         assert (await client.get("/another")).status_code == 429
         assert (await client.put("/me")).status_code == 429
+    assert sample("planner_http_rate_limited_total", route=UNMATCHED) == counted + 2
 
 
 async def test_headers_count_down_and_say_when(running: Running, valkey: Valkey) -> None:

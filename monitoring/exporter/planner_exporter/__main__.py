@@ -14,6 +14,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+from planner_common import metrics as catalogue
 from planner_common.database import make_engine
 from planner_common.logging import configure_logging, get_logger, in_short
 from planner_common.settings import Settings, settings_or_exit
@@ -45,6 +46,7 @@ class Exporter:
         self.registry = CollectorRegistry(auto_describe=False)
         self.measurements = Measurements(self.redis, self.engine)
         self.registry.register(self.measurements)
+        self.registry.register(catalogue.build)
         # A thread to wait for, since nothing bounds how long a frozen PostgreSQL keeps its client waiting; only one, so
         # that scrapes do not pile up behind it.
         self.thread = ThreadPoolExecutor(max_workers=1)
@@ -96,6 +98,7 @@ class QuietHandler(WSGIRequestHandler):
 def main() -> None:
     settings = settings_or_exit()
     configure_logging(settings, "exporter")
+    catalogue.begin("exporter", settings.planner_revision)
     try:
         server = make_server(
             settings.exporter_host, settings.exporter_port, Exporter(settings), ThreadingWSGIServer, QuietHandler
