@@ -29,17 +29,25 @@ http_request_seconds = Histogram(
     buckets=SECONDS,
 )  # fmt: skip
 rate_limited = Counter("planner_http_rate_limited", "Requests refused with 429.", ["route"])
-cache_reads = Counter("planner_cache_reads", "Reads of the answer cache.", ["result"])  # hit, miss, error
+cache_reads = Counter(
+    "planner_cache_reads",
+    "Reads of the answer cache, by what came of them: hit, miss, error (Redis was away).",
+    ["result"],
+)  # hit, miss, error
 streams = Gauge("planner_streams", "Live streams open now.", multiprocess_mode="livesum")
 pool_connections = Gauge(
     "planner_database_pool_connections", "Connections to PostgreSQL that the API has, by state: used, idle.", ["state"],
     multiprocess_mode="livesum",
 )  # fmt: skip
-pool_limit = Gauge("planner_database_pool_limit", "How many there may be.", multiprocess_mode="livesum")
-pool_wait_seconds = Histogram(
-    "planner_database_pool_wait_seconds", "Time to get one of them, a new one connected if need be.", buckets=SECONDS
+pool_limit = Gauge(
+    "planner_database_pool_limit", "Connections to PostgreSQL that the API may have.", multiprocess_mode="livesum"
 )
-pool_timeouts = Counter("planner_database_pool_timeouts", "Requests that got none in time: all were busy.")
+pool_wait_seconds = Histogram(
+    "planner_database_pool_wait_seconds",
+    "Time that a request waited for a connection, for a new one if need be.",
+    buckets=SECONDS,
+)
+pool_timeouts = Counter("planner_database_pool_timeouts", "Requests that got no connection in time: all were busy.")
 
 dispatch_claims = Counter("planner_dispatcher_claims", "Changes claimed for dispatch.")
 dispatch_reclaims = Counter("planner_dispatcher_lease_expiries", "Changes whose lease ran out: dispatched once more.")
@@ -49,7 +57,7 @@ dispatch_lost = Counter(
 )
 dispatch_held = Counter("planner_dispatcher_held", "Changes kept back by the brake.")
 dispatch_messages = Counter("planner_dispatcher_messages", "Messages handed to the broker.", ["queue"])
-dispatch_errors = Counter("planner_dispatcher_errors", "Rounds that failed, by what was away.", ["dependency"])
+dispatch_errors = Counter("planner_dispatcher_errors", "Turns that failed, by what was away.", ["dependency"])
 dispatch_publish_errors = Counter(
     "planner_dispatcher_publish_errors", "Messages that the broker did not take: their work is released.", ["queue"]
 )
