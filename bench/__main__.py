@@ -17,7 +17,7 @@ from rich.table import Table
 from bench.rows import PLANNER, Row
 from bench.stack import Plan
 
-BENCHMARKS = ("fanout",)
+BENCHMARKS = ("fanout", "burst", "ingest", "read", "latency", "email", "stream", "scale", "idle")
 RESULTS = Path(__file__).parent / "results"
 
 

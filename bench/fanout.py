@@ -14,36 +14,18 @@ from types import ModuleType
 
 import psycopg
 
+from bench.people import World
 from bench.rows import LIMIT, PLANNER, Contestant, Goal, Row, in_turns
 from bench.stack import Plan, Stack, processes, stack
 from tests.system import until
 
+NUMBERS = count(1_000_000_000)
+"""For changes that exist in name only."""
 PEERS = ("celery", "dramatiq", "taskiq", "procrastinate")
 GOALS = [Goal(LIMIT, ratio=0.6)]
 LARGE = 100_000
 """From here on a single statement is what matters, not the way to it."""
-ALONE = {"AUDIT_SECONDS": "0", "REACH_PER_HOUR": "0"}
 
-EVENT = """
-    WITH organizer AS (
-        INSERT INTO accounts (person_id, email, name, time_zone, locale, password_hash)
-        VALUES (gen_random_uuid(), 'organizer-' || uuidv7() || '@example.org', 'Organizer', 'UTC', 'en', '')
-        RETURNING id, person_id
-    ), event AS (
-        INSERT INTO events (uid, organizer_id, title, all_day, start_wall, start_zone, end_wall, end_zone,
-                            starts_at, ends_at)
-        SELECT uuidv7(), id, 'Fair', false, '2030-05-01 10:00', 'UTC', '2030-05-01 11:00', 'UTC',
-               '2030-05-01 10:00Z', '2030-05-01 11:00Z' FROM organizer
-        RETURNING id
-    ), people AS (
-        INSERT INTO participants (event_id, person_id, email, since_change)
-        SELECT event.id, gen_random_uuid(), 'guest-' || n || '@example.org', 0 FROM event, generate_series(1, %s) n
-    )
-    SELECT event.id, organizer.person_id FROM event, organizer
-"""
-CHANGE = """
-    INSERT INTO changes (event_id, revision, kind, actor, audience_size) VALUES (%s, %s, 'update', %s, %s) RETURNING id
-"""
 TOLD = "SELECT fanned_out_at FROM changes WHERE id = %s AND fanned_out_at IS NOT NULL"
 BY_HAND = """
     INSERT INTO notifications (change_id, person_id)
@@ -55,31 +37,24 @@ class Fair:
     """An event with so many people, about which each contestant tells all of them again and again."""
 
     def __init__(self, system: Stack, people: int) -> None:
-        self.system = system
         self.people = people
         self.database = system.connect()
-        row = self.database.execute(EVENT, [people]).fetchone()
-        assert row is not None
-        self.event, self.organizer = row
-        self.database.execute("VACUUM ANALYZE participants")
-        self.revisions = count(2)
+        self.world = World(self.database)
+        (self.organizer,) = self.world.people(1)
+        self.event = self.world.event(self.organizer, guests=people)
 
     def planner(self) -> float:
-        """Notifications per second, by the database's clock."""
+        """Notifications per second, from the commit on."""
         self._clear()
-        values = (self.event, next(self.revisions), self.organizer, self.people)
-        with self.database.transaction():
-            row = self.database.execute(CHANGE, values).fetchone()
-            self.database.execute("NOTIFY planner_changes")
+        change = self.world.change(self.event, self.organizer, self.people)
         committed = time.perf_counter()
-        assert row is not None
-        until(lambda: self.database.execute(TOLD, row).fetchone(), "all are told", 600, every=0.002)
+        until(lambda: self.database.execute(TOLD, [change]).fetchone(), "all are told", 600, every=0.002)
         return self.people / (time.perf_counter() - committed)
 
     def limit(self) -> float:
         self._clear()
         started = time.perf_counter()
-        self.database.execute(BY_HAND, [next(self.revisions), self.event])
+        self.database.execute(BY_HAND, [next(NUMBERS), self.event])
         return self.people / (time.perf_counter() - started)
 
     def _clear(self) -> None:
@@ -95,14 +70,13 @@ class Peer:
         self.module = module
         self.database = database
         self.people = people
-        self.changes = count(1_000_000_000)
 
     def rate(self) -> float:
         """Notifications per second."""
         self.database.execute("TRUNCATE notifications")
         self.database.execute("CHECKPOINT")
         started = time.perf_counter()
-        self.module.send(next(self.changes), self.people)
+        self.module.send(next(NUMBERS), self.people)
         count_all = "SELECT count(*) = %s FROM notifications"
         until(lambda: self.database.execute(count_all, [len(self.people)]).fetchone() == (True,), "all are told", 600)
         return len(self.people) / (time.perf_counter() - started)
@@ -122,7 +96,7 @@ def peer(exits: ExitStack, system: Stack, name: str, people: list[str]) -> Conte
 
 
 def run(plan: Plan) -> Iterator[Row]:
-    with stack(settings=ALONE, services=("dispatcher", "worker")) as system:
+    with stack(services=("dispatcher", "worker")) as system:
         for people in (100, 1_000) if plan.smoke else (100, 10_000, 100_000, 1_000_000):
             fair = Fair(system, people)
             fair.planner()

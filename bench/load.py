@@ -1,8 +1,8 @@
 """`python -m bench.load PLAN`: sends prepared HTTP requests over as many connections as told, and times the answers.
 
 A process of its own, that does as little as can be: what it costs is the same for all that are measured. PLAN is a file
-of JSON: {"port", "connections", "requests": [text, …], "total", "status"}. It prints {"seconds", "latencies"}; an answer
-with another status ends it.
+of JSON: {"port", "connections", "requests": [text, …], "total", "status"}. It prints {"began", "seconds",
+"latencies"}, and ends in an error at an answer with another status.
 """
 
 import asyncio
@@ -27,11 +27,9 @@ class Connection(asyncio.Protocol):
     def __init__(self, load: "Load") -> None:
         self.load = load
         self.buffer = b""
-        self.missing = 0
-        """Bytes of the body that have not come yet, once its head has."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # for mypy
+        assert isinstance(transport, asyncio.Transport)  # for mypy
         self.transport = transport
         self._next()
 
@@ -53,7 +51,7 @@ class Connection(asyncio.Protocol):
         if len(body) < length:
             return
         self.buffer = b""
-        self.load.note(int(head[9:12]), time.perf_counter() - self.sent, self.buffer)
+        self.load.note(int(head[9:12]), time.perf_counter() - self.sent, body)
         self._next()
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -89,19 +87,21 @@ class Load:
 async def send(plan: dict[str, Any]) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     load = Load(plan)
-    started = time.perf_counter()
+    began, started = time.time(), time.perf_counter()
     for _ in range(plan["connections"]):
         await loop.create_connection(lambda: Connection(load), "127.0.0.1", plan["port"])
     await load.done
     if len(load.latencies) != plan["total"]:
         raise RuntimeError(f"{plan['total']} requests were sent and {len(load.latencies)} answered")
-    return {"seconds": time.perf_counter() - started, "latencies": load.latencies}
+    return {"began": began, "seconds": time.perf_counter() - started, "latencies": load.latencies}
 
 
 @dataclass(frozen=True)
 class Answered:
     """What came of a load."""
 
+    began: float
+    """When the first request was sent, by the clock: the process for it takes its time to start."""
     per_second: float
     p99: float
     """Seconds."""
@@ -125,7 +125,7 @@ class Requests:
         file.write_text(json.dumps({name: getattr(self, name) for name in names}))
         done = subprocess.run([BIN / "python", "-m", "bench.load", file], check=True, stdout=subprocess.PIPE, text=True)
         said = json.loads(done.stdout)
-        return Answered(self.total / said["seconds"], quantiles(said["latencies"], n=100)[98])
+        return Answered(said["began"], self.total / said["seconds"], quantiles(said["latencies"], n=100)[98])
 
 
 def request(method: str, path: str, body: object = None, **headers: str) -> str:

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from planner_local.guard import tied
 from planner_local.servers import Postgres
 
+from bench.people import SIGNING_KEY
 from tests.system import BIN, System
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +35,12 @@ class Stack(System):
 
     def __init__(self, folder: Path, **options: object) -> None:
         super().__init__(folder, **options)  # type: ignore[arg-type]
+        self.settings = {"SIGNING_KEY": SIGNING_KEY, "AUDIT_SECONDS": "0", "REACH_PER_HOUR": "0", **self.settings}
         self.postgres = Durable(folder / "postgres", self.postgres.port, "test")
+
+    def environment(self) -> dict[str, str]:
+        """What every service gets, for another process of one."""
+        return dict(self._environment())
 
 
 class Durable(Postgres):
