@@ -16,7 +16,10 @@ from monitoring.grafana.stuck import STUCK
 
 DASHBOARDS = (OVERVIEW, PIPELINE, STUCK)
 FOLDER = Path(__file__).parent / "dashboards"
-PAGES = "https://github.com/planner/planner/blob/main/docs/operations/"
+PAGES = "${pages}"
+"""A variable, which a link to a dashboard can set (`?var-pages=`): where a browser finds docs/operations/. Prometheus
+has it (compose.yaml), as for its alerts."""
+PAGES_DEFAULT = "http://127.0.0.1:9090/user"
 SCHEMA = 42
 """Of Grafana 12's dashboards."""
 COLUMNS = 24
@@ -65,7 +68,7 @@ def rendered(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]
             "custom": {"fillOpacity": 10, "showPoints": "never", "thresholdsStyle": {"mode": style}},
             "min": 0,
         }
-    page = f"{PAGES}{panel.page}.md"
+    page = f"{PAGES}/{panel.page}.md"
     result: dict[str, Any] = {
         "id": number,
         "type": panel.kind,
@@ -106,6 +109,12 @@ def laid_out(rows: Iterable[Row]) -> list[dict[str, Any]]:
     return result
 
 
+def variable(name: str, value: str) -> dict[str, Any]:
+    """One that nobody sees."""
+    current = {"text": value, "value": value}
+    return {"name": name, "type": "textbox", "hide": 2, "query": value, "current": current, "options": [current]}
+
+
 def dashboard(made: Dashboard) -> dict[str, Any]:
     return {
         "uid": made.uid,
@@ -120,7 +129,7 @@ def dashboard(made: Dashboard) -> dict[str, Any]:
         "panels": laid_out(made.rows),
         "refresh": "30s",
         "schemaVersion": SCHEMA,
-        "templating": {"list": []},
+        "templating": {"list": [variable("pages", PAGES_DEFAULT)]},
         "time": {"from": f"now-{made.hours}h", "to": "now"},
         "timezone": "browser",
         "version": 1,

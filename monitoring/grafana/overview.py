@@ -18,17 +18,18 @@ OBJECTIVES = Row(
             thresholds=ANY,
         ),
         Panel(
-            "Availability",
-            "Share of requests, over the time shown, that were not answered with 5xx. The objective is 99.9 %.",
+            "Budget used",
+            "Of what each objective allows in the time shown: 99.9 % of requests without a 5xx, 99 % of them within"
+            " 250 ms, 99.9 % of canaries told within 30 s. At 100 % the objective is missed.",
             "alerts/PlannerAvailabilityBurnFast",
             "percentunit",
             {
-                "answered": f'1 - (sum(increase({REQUESTS}{{status=~"5.."}}[$__range])) or vector(0))'
-                f" / sum(increase({REQUESTS}[$__range]))"
+                "{{objective}}": "sum_over_time(planner:slo_bad:rate1m[$__range])"
+                " / (sum_over_time(planner:slo_events:rate1m[$__range]) > 0) / planner:slo_budget:ratio"
             },
             kind="stat",
-            width=4,
-            thresholds=[(0, "red"), (0.999, "green")],
+            width=8,
+            thresholds=[(0.5, "orange"), (1, "red")],
         ),
         Panel(
             "Last success of the canary",
@@ -38,7 +39,15 @@ OBJECTIVES = Row(
             {"ago": "time() - max(planner_canary_last_success_timestamp_seconds)"},
             kind="stat",
             width=4,
-            thresholds=[(45, "orange"), (90, "red")],
+            thresholds=[(30, "orange"), (60, "red")],
+        ),
+        Panel(
+            "Burn rates",
+            "How fast each objective's budget is used up, by the last hour: 1 uses up just what a month allows.",
+            "alerts/PlannerAvailabilityBurnFast",
+            "short",
+            {"{{objective}}": "planner:slo_burn:1h"},
+            thresholds=[(14.4, "red")],
         ),
         Panel(
             "Latency of the canary",
@@ -46,8 +55,7 @@ OBJECTIVES = Row(
             "alerts/PlannerCanaryLate",
             "s",
             quantiles("planner_canary_latency_seconds"),
-            width=6,
-            thresholds=[(5, "red")],
+            thresholds=[(30, "red")],
         ),
         Panel(
             "Runs of the canary",
@@ -55,7 +63,6 @@ OBJECTIVES = Row(
             "alerts/PlannerCanaryLate",
             "ops",
             {"{{outcome}}": rate("planner_canary_runs_total", "outcome")},
-            width=6,
         ),
     ],
 )

@@ -48,14 +48,10 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in _get(f"{PROMETHEUS}/rules")["data"]["groups"] for rule in group["rules"]]
 
 
-def metadata() -> set[str]:
-    """The names of all metrics that there are samples of."""
-    return set(_get(f"{PROMETHEUS}/label/__name__/values")["data"])
-
-
-def firing() -> set[str]:
-    """The alerts that Prometheus fires."""
-    return {labels["alertname"] for labels, _ in query('ALERTS{alertstate="firing"}')}
+def firing() -> dict[str, str]:
+    """The severity of each alert that fires, by its name."""
+    found = [alert for alert in _get(f"{PROMETHEUS}/alerts")["data"]["alerts"] if alert["state"] == "firing"]
+    return {alert["labels"]["alertname"]: alert["labels"]["severity"] for alert in found}
 
 
 def paging() -> set[str]:

@@ -20,7 +20,7 @@ class Conversation(socketserver.StreamRequestHandler):
                     self.wfile.write(b"354 go on\r\n")
                     while self.rfile.readline() != b".\r\n":
                         pass
-                    print(recipient, flush=True)  # noqa: T201
+                    print(f"mail to {recipient}", flush=True)  # noqa: T201
                     self.wfile.write(b"250 2.0.0 taken\r\n")
                 case b"QUIT":
                     self.wfile.write(b"221 2.0.0 bye\r\n")

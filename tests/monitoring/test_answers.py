@@ -1,6 +1,7 @@
 """Every panel, asked of a real Prometheus after known traffic: no error, nothing empty, nothing wrong."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -10,7 +11,7 @@ from planner_local.client import Person
 from monitoring.grafana import make_dashboards
 from tests.compose.conftest import Join
 from tests.monitoring import asking
-from tests.monitoring.expected import after
+from tests.monitoring.expected import Bounds, after
 from tests.monitoring.traffic import Traffic, send
 from tests.system import Outside
 
@@ -48,15 +49,23 @@ def test_a_panel_says_what_is(uid: str, panel: dict[str, Any], traffic: Traffic)
     expected = after(traffic)[uid][panel["title"]]
     found = series(panel, traffic)
     assert found, "the panel is empty"
-    wrong = {
-        name: (found.get(name), bounds)
-        for name, bounds in expected.series.items()
-        if name not in found or not bounds[0] <= found[name] <= bounds[1]
+    wrong: dict[str, Bounds | str] = {
+        name: bounds for name, bounds in expected.series.items() if not lies(found.get(name, math.nan), bounds)
     }
-    assert wrong == {}, found
     others = {name: number for name, number in found.items() if name not in expected.series}
-    assert expected.more or not others
-    assert not any(number < 0 for number in others.values())
+    if expected.others is None:
+        wrong |= dict.fromkeys(others, "unexpected")
+    else:  # a quantile of nothing is no number
+        wrong |= {
+            name: expected.others
+            for name, number in others.items()
+            if not lies(number, expected.others) and not math.isnan(number)
+        }
+    assert wrong == {}, found
+
+
+def lies(number: float, bounds: Bounds) -> bool:
+    return bounds[0] <= number <= bounds[1]
 
 
 def test_nothing_is_expected_of_panels_that_are_gone(traffic: Traffic) -> None:

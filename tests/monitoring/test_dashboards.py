@@ -76,7 +76,7 @@ def test_every_panel_links_to_a_page_that_exists(dashboard: dict[str, Any]) -> N
     for panel in panels(dashboard):
         [link] = panel["links"]
         assert link["url"] in panel["description"]
-        page = PAGES / link["url"].removeprefix(make_dashboards.PAGES)
+        page = PAGES / link["url"].removeprefix("${pages}/")
         assert page.is_file(), (panel["title"], page)
 
 

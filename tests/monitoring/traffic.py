@@ -32,6 +32,8 @@ class Traffic:
     mails: int
     canaries: float
     """Runs of the canary, which go on meanwhile: an upper bound."""
+    alerts: dict[str, str]
+    """Those that fired in the end, with their severity, as Prometheus itself lists them."""
     seconds: int
     end: float
 
@@ -43,7 +45,7 @@ class Traffic:
 
 def mails() -> int:
     """How many the mail server has taken."""
-    return len(compose("logs", "--no-log-prefix", "--no-color", "sink").splitlines())
+    return compose("logs", "--no-log-prefix", "--no-color", "sink").count("mail to ")
 
 
 def dinner(*guests: str) -> dict[str, Any]:
@@ -86,4 +88,4 @@ async def send(planner: Outside, ann: Person, bob: Person) -> Traffic:
     await settled(planner)
     end = time.time()
     canaries = (asking.value(RUNS, end) or 0) - (runs or 0) + 3
-    return Traffic(LOOKS, MISSING, EVENTS, mails() - before, canaries, math.ceil(end - begun), end)
+    return Traffic(LOOKS, MISSING, EVENTS, mails() - before, canaries, asking.firing(), math.ceil(end - begun), end)
