@@ -6,7 +6,7 @@ PACKAGES := common api worker monitoring/exporter local
 LOCKS := api worker exporter dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock lint format test faults up demo audit compose-test monitoring-test clean
+.PHONY: help install lock lint format test faults up demo audit backup restore compose-test monitoring-test clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -53,6 +53,12 @@ demo: install ## Import a calendar and watch its people being told (CALENDAR=fil
 
 audit: install ## Check in the stack of `make up` that everyone was told, once
 	@$(BIN)/python -m planner_local run planner audit
+
+backup: install ## Write a backup of the database of `make up` (FILE=planner.dump; Compose: docker/backup)
+	@$(BIN)/python -m planner_local backup $(if $(FILE),"$(FILE)")
+
+restore: install ## Put a backup in its place, and send nothing twice (FILE=planner.dump; Compose: docker/restore)
+	@$(if $(FILE),$(BIN)/python -m planner_local restore "$(FILE)",$(error Which one? make restore FILE=planner.dump))
 
 clean: ## Delete the data of `make up`, .venv and all caches; refuses while it runs
 	@if [ -x $(BIN)/python ] && [ -e .local ]; then $(BIN)/python -m planner_local clean; fi

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from planner_common import explanations
 from planner_common.changes import Kind
-from planner_common.deliveries import DEFAULT_KINDS, TOLD_AS, ChannelType, State
+from planner_common.deliveries import DEFAULT_KINDS, PRUNED, TOLD_AS, ChannelType, State
 from planner_common.explanations import Untaken, Why
 from planner_common.summaries import Reader
 from sqlalchemy import bindparam, text
@@ -34,7 +34,8 @@ CHANNELS = text(f"""
                    SELECT FROM mutes m
                     WHERE m.event_id = c.event_id AND m.person_id = n.person_id
                       AND m.since <= c.at AND (m.until IS NULL OR m.until > c.at)
-               ) AS muted
+               ) AS muted,
+               {PRUNED} AS pruned
           FROM notifications n JOIN changes c ON c.id = n.change_id
          WHERE n.person_id = :person AND n.id = :notification
     ), mine AS (
@@ -149,7 +150,9 @@ def untaken(row: Mapping[Any, Any]) -> Untaken:
     if row["kinds"] is None and not row["without_row"]:
         return without_route(row)
     kinds, otherwise = (DEFAULT_KINDS, Untaken.DEFAULT) if row["kinds"] is None else (row["kinds"], Untaken.NOT_WANTED)
-    return Untaken.NOT_RECORDED if row["kind"] in kinds else otherwise
+    if row["kind"] not in kinds:
+        return otherwise
+    return Untaken.PRUNED if row["pruned"] else Untaken.NOT_RECORDED
 
 
 def without_route(row: Mapping[Any, Any]) -> Untaken:

@@ -73,6 +73,8 @@ class Reason(StrEnum):
     """Tried as often as its channel allows."""
     AGE = "age"
     """Too old to go on trying."""
+    QUARANTINED = "quarantined"
+    """Planner was restored from a backup in which it was unfinished: it may have been sent since."""
 
     # superseded
     CANCELLED = "cancelled"
@@ -138,6 +140,9 @@ ROUTED = f"""
               AND m.since <= c.at AND (m.until IS NULL OR m.until > c.at)
        )
 """
+
+# Whether deliveries of a change `c` may have been pruned: where there is none, nothing says that there never was.
+PRUNED = "COALESCE(c.fanned_out_at < (SELECT at FROM horizons WHERE name = 'deliveries'), false)"
 
 # The lane of a change `c` of event `e`.
 LANE = f"""

@@ -27,6 +27,8 @@ class Untaken(StrEnum):
     DISABLED = "disabled"
     OFF = "off"
     """It was to take nothing at that time."""
+    PRUNED = "pruned"
+    """It took it so long ago that what became of it is not kept any more."""
     NOT_RECORDED = "not_recorded"
     """It should have taken it, and nothing says what became of that."""
 
@@ -76,6 +78,7 @@ REASONS: dict[str, dict[Reason, str]] = {
         Reason.REFUSED: "It was given up: the other side refused it for good.",
         Reason.TRIES: "It was given up after as many tries as this channel allows.",
         Reason.AGE: "It was given up: it could not be delivered for too long.",
+        Reason.QUARANTINED: "It was kept back: Planner was restored from a backup, and it may have been sent before.",
         Reason.CANCELLED: "It was not sent: the event was cancelled in the meantime.",
         Reason.RESTORED: "It was not sent: the event was no longer cancelled.",
         Reason.CHANGED_AGAIN: "It was not sent: what it says was changed again, which is told by a later message.",
@@ -99,6 +102,7 @@ REASONS: dict[str, dict[Reason, str]] = {
         Reason.REFUSED: "Попытки прекращены: получающая сторона окончательно отказалась принять сообщение.",
         Reason.TRIES: "Попытки прекращены: их было столько, сколько допускает этот канал.",
         Reason.AGE: "Попытки прекращены: сообщение слишком долго не удавалось доставить.",
+        Reason.QUARANTINED: "Сообщение придержано: Planner восстановлен из резервной копии, и оно могло уже уйти.",
         Reason.CANCELLED: "Сообщение не отправлено: событие тем временем отменили.",
         Reason.RESTORED: "Сообщение не отправлено: событие уже не было отменено.",
         Reason.CHANGED_AGAIN: "Сообщение не отправлено: всё это снова изменилось, о чём сказано в более позднем.",
@@ -126,6 +130,7 @@ UNTAKEN: dict[str, dict[Untaken, str]] = {
         Untaken.PAUSED: "The channel was paused.",
         Untaken.DISABLED: "The channel was disabled, since the other side had said that it was gone.",
         Untaken.OFF: "The channel took no messages at that time.",
+        Untaken.PRUNED: "That was so long ago that what became of it on this channel is no longer kept.",
         Untaken.NOT_RECORDED: "The channel should have taken it, but nothing is recorded of that.",
     },
     "ru": {
@@ -138,6 +143,7 @@ UNTAKEN: dict[str, dict[Untaken, str]] = {
         Untaken.PAUSED: "Канал был приостановлен.",
         Untaken.DISABLED: "Канал был отключён: получающая сторона сообщила, что его больше нет.",
         Untaken.OFF: "В это время канал не принимал сообщений.",
+        Untaken.PRUNED: "Это было так давно, что сведения об отправке по этому каналу уже не хранятся.",
         Untaken.NOT_RECORDED: "Канал должен был принять сообщение, но записи об этом нет.",
     },
 }
@@ -168,6 +174,7 @@ NOTES: dict[str, dict[str, str]] = {
         "own_choice_waits": "It waits until this person wants to be told, by their own choice.",
         "own_choice_unsent": "It was not sent, by their own choice.",
         "mine_only": "It is in Planner, but on none of your channels; explain says why.",
+        "pruned": "That was so long ago that what left Planner, and by which channels, is no longer kept.",
         "email_off": "It is in Planner only: this Planner did not send e-mail.",
     },
     "ru": {
@@ -181,13 +188,14 @@ NOTES: dict[str, dict[str, str]] = {
         "own_choice_waits": "Сообщение ждёт времени, которое выбрал получатель.",
         "own_choice_unsent": "Сообщение не отправлено: так решил получатель.",
         "mine_only": "Уведомление есть в Planner, но ни на одном из ваших каналов; почему, говорит explain.",
+        "pruned": "Это было так давно, что сведения о том, что и по каким каналам было отправлено, уже не хранятся.",
         "email_off": "Уведомление есть только в Planner: этот Planner не отправлял электронную почту.",
     },
 }
 
 WAITING = (State.PENDING, State.FAILED)
 BELONGS: dict[State, frozenset[Reason]] = {
-    State.DEAD: frozenset({Reason.REFUSED, Reason.TRIES, Reason.AGE}),
+    State.DEAD: frozenset({Reason.REFUSED, Reason.TRIES, Reason.AGE, Reason.QUARANTINED}),
     State.PENDING: frozenset({Reason.QUIET_HOURS, Reason.DIGEST, Reason.PACE, Reason.BREAKER, Reason.RETRY}),
 }
 BELONGS[State.FAILED] = BELONGS[State.PENDING]

@@ -1,21 +1,25 @@
-"""The commands of `python -m planner_local`, which `make up`, `demo`, `audit` and `clean` call."""
+"""The commands of `python -m planner_local`, which the targets of the same names in the Makefile call."""
 
 import asyncio
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TextIO, cast
 
 import typer
 from rich.console import Console
 
+from planner_local.backup import BackupError, back_up
+from planner_local.backup import restore as restore_from
 from planner_local.demo import CALENDAR, demonstrate, read_calendar
 from planner_local.guard import guarded
 from planner_local.output import Patient, prefixing
-from planner_local.servers import postgres_programs
+from planner_local.servers import Postgres, free_port, keep_secret, postgres_programs
 from planner_local.stack import BIN, NAMES, OWN, Stack
 from planner_local.state import Addresses, RunningError, alone, forget, running
 from planner_local.supervisor import StartError
@@ -205,6 +209,57 @@ def run(command: Annotated[list[str], typer.Argument(help="planner audit, psql, 
     except OSError as error:
         fail(f"{command[0]}: {error.strerror}")
         raise typer.Exit(127) from None
+
+
+@app.command()
+def backup(
+    file: Annotated[Path | None, typer.Argument(help="Where to; planner-….dump here unless given.")] = None,
+) -> None:
+    """Write a backup of the database, whether the stack is up or not."""
+    file = file or Path(f"planner-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.dump")
+    try:
+        with database() as server:
+            back_up(server, file)
+    except RunningError:
+        raise typer.Exit(fail("A stack is being started or stopped, from another terminal.")) from None
+    except (BackupError, RuntimeError, OSError) as error:
+        raise typer.Exit(fail(error)) from None
+    console.print(f"{file}: {file.stat().st_size:,} bytes. The keys are not in it: see docs/operations/backup.md")
+
+
+@app.command()
+def restore(file: Annotated[Path, typer.Argument(help="A backup.", exists=True, dir_okay=False)]) -> None:
+    """Put a backup in the place of the database. Refuses while the stack is up.
+
+    What was unfinished in it is not sent by itself: it may have been sent since.
+    """
+    try:
+        with alone(FOLDER), stopped_database() as server:
+            console.print(restore_from(server, file).strip(), markup=False)
+            shutil.rmtree(FOLDER / "valkey", ignore_errors=True)  # queues and cache of what is no more
+    except RunningError:
+        raise typer.Exit(fail("A stack is up: stop it first (Ctrl-C where it runs).")) from None
+    except (BackupError, RuntimeError, OSError) as error:
+        raise typer.Exit(fail(error)) from None
+    console.print("restored; the database that was there is kept as planner_before, until the next time")
+
+
+@contextmanager
+def database() -> Iterator[Postgres]:
+    """The stack's PostgreSQL: the one that runs, or one that is started for as long as the block runs."""
+    if found := running(FOLDER):
+        port = int(found[0].postgres.rpartition(":")[2])
+        yield Postgres(FOLDER / "postgres", port, keep_secret(FOLDER / "secrets" / "postgres_password"))
+        return
+    with alone(FOLDER), stopped_database() as server:
+        yield server
+
+
+@contextmanager
+def stopped_database() -> Iterator[Postgres]:
+    password = keep_secret(FOLDER / "secrets" / "postgres_password")
+    with Postgres(FOLDER / "postgres", free_port(), password) as server:
+        yield server
 
 
 @app.command()

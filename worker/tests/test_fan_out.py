@@ -4,8 +4,10 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from planner_common import restoring
+from planner_common.audit import audit
 from planner_common.changes import Kind
-from planner_common.deliveries import Lane
+from planner_common.deliveries import Lane, Reason, State
 from planner_common.messages import Channel
 from planner_common.people import person_id
 from planner_common.settings import Settings, get_settings
@@ -261,3 +263,25 @@ def test_what_is_held_is_not_told(domain: Domain) -> None:
     event = domain.event(ANN, BOB)
     domain.connection.execute(text("UPDATE changes SET held_at = now()"))
     assert fan_out([event.creation]) == {"changes": 0, "notifications": 0, "deliveries": 0}
+
+
+@pytest.mark.usefixtures("email_on")
+def test_what_a_backup_had_not_told_yet_is_told_and_its_messages_quarantined(
+    domain: Domain, worker_engine: Engine
+) -> None:
+    """The inbox may say it twice; a mail may have been sent between the backup and the loss."""
+    before = domain.event(ANN, BOB)
+    with worker_engine.begin() as connection:
+        restoring.note(connection)
+    after = domain.event(ANN, BOB)
+    fan_out([before.creation, after.creation])
+    assert domain.told(before.creation) == domain.told(after.creation) == [BOB]
+    rows = domain.connection.execute(
+        text("SELECT change_id, state, reason, finished_at IS NOT NULL, outcome_unknown FROM deliveries ORDER BY 1")
+    )
+    assert [tuple(row) for row in rows] == [
+        (before.creation, State.DEAD, Reason.QUARANTINED, True, True),
+        (after.creation, State.PENDING, None, False, False),
+    ]
+    with worker_engine.connect() as connection:
+        assert audit(connection).ok

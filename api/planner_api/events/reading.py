@@ -37,7 +37,7 @@ NAMED = "organizer.name AS organizer_name, organizer.email AS organizer_email"
 SHOWN = f"{EVENT}, {NAMED}, mine.response AS my_response"
 
 ACCESS = text(f"""
-    SELECT e.revision, e.organizer_id, {NAMED}, mine.response AS my_response
+    SELECT e.revision, e.updated_at, e.organizer_id, {NAMED}, mine.response AS my_response
       FROM events e {ORGANIZER} {MINE} WHERE e.id = :event AND {SEEN}
 """)
 ONE = text(f"SELECT {SHOWN}, counts.* FROM events e {ORGANIZER} {MINE} {COUNTS} WHERE e.id = :event AND {SEEN}")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from planner_common import explanations
 from planner_common.changes import Kind
-from planner_common.deliveries import TOLD_AS, State
+from planner_common.deliveries import PRUNED, TOLD_AS, State
 from planner_common.explanations import PRIVATE, Discreet
 from planner_common.held import HELD, REJECTED
 from planner_common.people import person_id
@@ -53,6 +53,7 @@ UNTOLD = f"({{which}}) AND c.kind <> '{Kind.DELETION}' AND c.revision < :before_
 PAGE = f"""
     WITH page AS MATERIALIZED (
         SELECT c.id AS change_id, c.revision, {TOLD_AS} AS kind, c.at, c.email_on, told.person_id,
+               {PRUNED} AS pruned,
                CASE WHEN {HELD} THEN c.held_at END AS held_at, CASE WHEN {REJECTED} THEN c.decided_at END AS rejected_at
           FROM {{told}}
          WHERE c.event_id = :event AND c.revision <= :before_revision {{revision}}
@@ -154,6 +155,8 @@ def shown(rows: Sequence[Mapping[Any, Any]]) -> PersonDeliveries:
 def _why_none(row: Mapping[Any, Any]) -> str:
     if row["person_id"] is None:
         return "held" if row["held_at"] else "rejected"
+    if row["pruned"]:
+        return "pruned"
     if row["mine"]:
         return "mine_only"
     return "own_choice" if row["email_on"] else "email_off"

@@ -67,7 +67,7 @@ class ReplayWanted(In):
     """Which dead deliveries: all of these that are given must be so. Without any: all."""
 
     type: ChannelType | None = None
-    reason: Literal[Reason.REFUSED, Reason.TRIES, Reason.AGE] | None = None
+    reason: Literal[Reason.REFUSED, Reason.TRIES, Reason.AGE, Reason.QUARANTINED] | None = None
     event: UUID | None = None
     person: EmailAddress | None = None
     since: InstantIn | None = Field(None, description="Given up at this time or later.")

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from planner_common.changes import Kind
 from planner_common.deliveries import ChannelType, Outcome, Reason, State
-from planner_common.explanations import BELONGS, REASONS, UNTAKEN
+from planner_common.explanations import BELONGS, NOTES, REASONS, UNTAKEN
 from sqlalchemy import Connection, text
 
 from common.tests.domain import Domain, Event
@@ -155,6 +155,19 @@ async def test_a_mute_that_was_over_or_came_later_is_not_why(
     wishes.mute(bob, event.id, until=ALWAYS + timedelta(days=1))
     wishes.mute(bob, event.id, since=FUTURE)
     assert await untaken(bob, told) == "not_recorded"
+
+
+async def test_what_was_pruned_is_not_taken_for_lost(
+    domain: Domain, event: Event, told: UUID, ann: Any, bob: Any, connection: Connection
+) -> None:
+    connection.execute(text("INSERT INTO horizons (name, at) SELECT 'deliveries', max(fanned_out_at) FROM changes"))
+    assert await untaken(bob, told) == "not_recorded"
+    connection.execute(text("UPDATE horizons SET at = at + interval '1 second'"))
+    assert await untaken(bob, told) == "pruned"
+    [item] = (await ann.get(f"/events/{event.id}/deliveries")).json()["items"]
+    assert item["text"] == NOTES["en"]["pruned"]
+    domain.delivery(event.creation, bob.email, state=State.DEAD, reason=Reason.AGE)
+    assert (await by_name(bob, told))[None]["text"] == REASONS["en"][Reason.AGE]
 
 
 async def test_a_kind_that_was_not_wanted(told: UUID, bob: Any, wishes: Wishes) -> None:

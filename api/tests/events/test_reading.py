@@ -39,7 +39,7 @@ async def test_an_answer_from_the_cache_is_the_same_and_never_stale(
     fresh = await ann.get(path)
     with Redis.from_url(settings.cache()) as cache:
         (key,) = cache.keys()
-        assert key.endswith(b":1")
+        assert b":1:" in key
         assert cache.ttl(key) > 0
         cache.set(key, cache.get(key).replace(b"Retrospective", b"From the cache"))
     cached = await ann.get(path)

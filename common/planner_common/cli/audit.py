@@ -14,6 +14,7 @@ from sqlalchemy.exc import DataError, ProgrammingError
 from planner_common import audit as auditing
 from planner_common.audit import Findings, Information, Invariant
 from planner_common.cli.base import app, connect, console
+from planner_common.cli.output import shown
 
 UNAVAILABLE = 75  # EX_TEMPFAIL of sysexits.h
 LISTED = 20
@@ -75,6 +76,8 @@ def _print(found: Findings) -> None:
     )
     states = "".join(f", {number} {state}" for state, number in found.states.items())
     console.print(f"{found.deliveries} deliveries{states}; {found.due} due now")
+    for name, at in found.horizons.items():
+        console.print(f"{name} of changes told before {shown(at)} may be pruned: not looked at")
     for invariant, number in found.violations.items():
         if number:
             _name(found, invariant, number)

@@ -11,11 +11,14 @@ from sqlalchemy import Connection, text
 from planner_common import replay as replaying
 from planner_common.cli.base import WAKE, app, connect, console
 from planner_common.cli.output import as_json, facts, fail, table
-from planner_common.deliveries import ChannelType, Reason
+from planner_common.deliveries import ChannelType, Reason, State
+from planner_common.explanations import BELONGS
 from planner_common.replay import Wanted
 
 BATCH = 1_000
 """Deliveries replayed in one transaction: workers and dispatchers get at the rows in between."""
+
+REASONS = ", ".join(sorted(BELONGS[State.DEAD]))
 
 dead = typer.Typer(no_args_is_help=True, help="Deliveries that were given up: look through them, replay them.")
 app.add_typer(dead, name="dead")
@@ -31,14 +34,14 @@ def instant(value: str) -> datetime:
 
 
 def dead_reason(value: str) -> Reason:
-    if value not in {Reason.REFUSED, Reason.TRIES, Reason.AGE}:
-        raise typer.BadParameter("a delivery is dead by one of: refused, tries, age")
+    if value not in BELONGS[State.DEAD]:
+        raise typer.BadParameter(f"a delivery is dead by one of: {REASONS}")
     return Reason(value)
 
 
 Type = Annotated[ChannelType | None, typer.Option("--type", help="Only on channels of this type.")]
 Why = Annotated[
-    Reason | None, typer.Option("--reason", parser=dead_reason, metavar="REASON", help="refused, tries or age.")
+    Reason | None, typer.Option("--reason", parser=dead_reason, metavar="REASON", help=f"One of: {REASONS}.")
 ]
 EventId = Annotated[UUID | None, typer.Option("--event", help="Only about this event.")]
 Person = Annotated[str | None, typer.Option("--person", metavar="EMAIL", help="Only to this person.")]

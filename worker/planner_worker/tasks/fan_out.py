@@ -4,8 +4,9 @@ from functools import lru_cache
 
 from planner_common import metrics
 from planner_common.changes import AUDIENCE
-from planner_common.deliveries import LANE, ROUTED
+from planner_common.deliveries import LANE, ROUTED, Reason, State
 from planner_common.messages import Channel, Task
+from planner_common.restoring import QUARANTINED
 from planner_common.settings import get_settings
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
@@ -20,7 +21,8 @@ from planner_worker.database import engine
 #   from the lease while the work goes on, however long it takes.
 # - `told` writes. A person may be in an audience twice, and a change may have been half told by hand: no conflict is an
 #   error. In the order of two of the three indexes, which costs half as much as the order of the participants.
-# - `delivery` writes where else each of these goes. The dispatcher is woken for it.
+# - `delivery` writes where else each of these goes. The dispatcher is woken for it. What a backup, from which the
+#   database was restored, had not told yet is quarantined.
 # - `done` looks at `told`, so that it is executed after it, and the time it notes is when the notifications were there.
 # - The live streams are woken when the statement commits, and only if something was written for them.
 FAN_OUT = f"""
@@ -49,11 +51,17 @@ FAN_OUT = f"""
 """
 DELIVERY = f"""
     delivery AS (
-        INSERT INTO deliveries (change_id, person_id, channel_id, type, lane)
-        SELECT routed.change_id, routed.person_id, routed.channel_id, routed.type, lane.lane
+        INSERT INTO deliveries
+               (change_id, person_id, channel_id, type, lane, state, reason, finished_at, outcome_unknown)
+        SELECT routed.change_id, routed.person_id, routed.channel_id, routed.type, c.lane,
+               CASE WHEN c.quarantined THEN '{State.DEAD}' ELSE '{State.PENDING}' END,
+               CASE WHEN c.quarantined THEN '{Reason.QUARANTINED}' END,
+               CASE WHEN c.quarantined THEN clock_timestamp() END, c.quarantined
           FROM ({ROUTED}) routed
-          JOIN (SELECT c.id, {LANE} AS lane FROM due JOIN changes c ON c.id = due.id JOIN events e ON e.id = c.event_id)
-               lane ON lane.id = routed.change_id
+          JOIN (
+              SELECT c.id, {LANE} AS lane, {QUARANTINED} AS quarantined
+                FROM due JOIN changes c ON c.id = due.id JOIN events e ON e.id = c.event_id
+          ) c ON c.id = routed.change_id
         ON CONFLICT (change_id, person_id, channel_id) DO NOTHING
         RETURNING 1
     ), delivered AS (
