@@ -3,6 +3,9 @@
 The API, which is asynchronous, makes its own.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from sqlalchemy import URL, Engine, create_engine, make_url
 
 from planner_common.settings import Settings
@@ -38,11 +41,24 @@ def timeouts(statement_seconds: float, idle_in_transaction_seconds: float = 30) 
     }
 
 
+# For statements that read the beginning of an index: right after a mass mailing PostgreSQL's statistics still say that
+# hardly anything is due, and that it may as well read and sort all of it.
+BY_INDEX = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_sort": "off", "jit": "off"}
+
+
 def make_engine(
-    settings: Settings, application_name: str, *, pool_size: int = 1, statement_seconds: float = 60
+    settings: Settings,
+    application_name: str,
+    *,
+    pool_size: int = 1,
+    statement_seconds: float = 60,
+    session: Mapping[str, str] = MappingProxyType({}),
 ) -> Engine:
-    """An engine whose sessions show up as `application_name` in `pg_stat_activity` and can't wait for ever."""
-    options = " ".join(f"-c {name}={value}" for name, value in timeouts(statement_seconds).items())
+    """An engine whose sessions show up as `application_name` in `pg_stat_activity` and can't wait for ever.
+
+    `session`: further settings of theirs.
+    """
+    options = " ".join(f"-c {name}={value}" for name, value in {**timeouts(statement_seconds), **session}.items())
     return create_engine(
         database_url(settings, "psycopg"),
         pool_size=pool_size,

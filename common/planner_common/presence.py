@@ -44,6 +44,10 @@ BEAT = """
 LEAVE = "DELETE FROM processes WHERE id = %(id)s AND started_at = %(started_at)s"
 
 
+def planner_version() -> str:
+    return version("planner-common")
+
+
 def tzdata_version() -> str:
     """Of the zones that `zoneinfo` reads, and where it finds them: `2026a (package)`, `2026a (/usr/share/zoneinfo)`."""
     for folder in map(Path, zoneinfo.TZPATH):
@@ -67,7 +71,7 @@ class Presence:
         self.row = {
             "id": id_ or f"{service}@{socket.gethostname()}:{os.getpid()}",
             "service": service,
-            "version": version("planner-common"),
+            "version": planner_version(),
             "tzdata": tzdata_version(),
             "queues": list(queues),
             "started_at": datetime.now(UTC),

@@ -4,7 +4,7 @@ import sys
 
 from sqlalchemy.exc import OperationalError
 
-from planner_common.cli import audit, dead, held, keys, schema, trace, user  # noqa: F401  # each adds its commands
+from planner_common.cli import audit, dead, doctor, held, keys, restored, schema, trace, user  # noqa: F401  # each adds its commands
 from planner_common.cli.base import app
 
 

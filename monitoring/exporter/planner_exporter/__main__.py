@@ -15,7 +15,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from planner_common import metrics as catalogue
-from planner_common.database import make_engine
+from planner_common.database import BY_INDEX, make_engine
 from planner_common.logging import configure_logging, get_logger, in_short
 from planner_common.settings import Settings, settings_or_exit
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -42,7 +42,7 @@ class Exporter:
         self.redis = Redis.from_url(
             settings.broker(), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
         )
-        self.engine = make_engine(settings, "planner-exporter", statement_seconds=TIMEOUT)
+        self.engine = make_engine(settings, "planner-exporter", statement_seconds=TIMEOUT, session=BY_INDEX)
         self.registry = CollectorRegistry(auto_describe=False)
         self.measurements = Measurements(self.redis, self.engine)
         self.registry.register(self.measurements)

@@ -4,7 +4,7 @@ decide, what was given up, and what the last audit found.
 
 from collections.abc import Iterator
 
-from planner_common.vitals import AUDITED, BACKLOG, COUNTED, SEEN
+from planner_common.vitals import AUDITED, BACKLOG, COUNTED, DUE_COUNTED, SEEN
 from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import Connection
 
@@ -18,7 +18,9 @@ def measure(connection: Connection) -> Iterator[GaugeMetricFamily]:
 
 def _due(connection: Connection) -> Iterator[GaugeMetricFamily]:
     waiting = GaugeMetricFamily(
-        "planner_backlog", f"Rows that are due, by the queue they go through; up to {COUNTED:,}.", labels=["work"]
+        "planner_backlog",
+        f"Rows that are due, by the queue they go through; deliveries up to {DUE_COUNTED:,}, changes {COUNTED:,}.",
+        labels=["work"],
     )
     oldest = GaugeMetricFamily(
         "planner_backlog_oldest_seconds", "How long the oldest of them has been due.", labels=["work"]

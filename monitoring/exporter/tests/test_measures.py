@@ -8,7 +8,7 @@ from uuid import uuid4
 from planner_common import schema
 from planner_common.models import audits, deliveries
 from planner_common.presence import ALIVE_SECONDS
-from planner_common.vitals import COUNTED, HEAD
+from planner_common.vitals import DUE_COUNTED, HEAD
 from planner_local.servers import Valkey
 from redis import Redis
 from sqlalchemy import Connection, Engine, text
@@ -202,11 +202,11 @@ def test_only_so_many_are_counted(scrape: Callable[[], dict[str, float]], connec
             SELECT uuidv7(), uuidv7(), 'email', 2, now() - make_interval(secs => number)
               FROM generate_series(1, :number) number
         """),
-        {"number": COUNTED + 1_000},
+        {"number": DUE_COUNTED + 1_000},
     )
     samples = scrape()
-    assert samples["planner_backlog deliver_bulk"] == COUNTED
-    assert samples["planner_backlog_oldest_seconds deliver_bulk"] >= COUNTED + 1_000
+    assert samples["planner_backlog deliver_bulk"] == DUE_COUNTED
+    assert samples["planner_backlog_oldest_seconds deliver_bulk"] >= DUE_COUNTED + 1_000
 
 
 def test_the_newest_audit(scrape: Callable[[], dict[str, float]], connection: Connection) -> None:
