@@ -81,7 +81,7 @@ def configuration() -> dict[str, Any]:
         "task_time_limit": TASK_SECONDS,
         "worker_consumer": "planner_worker.consumer:Consumer",
         "worker_concurrency": settings.worker_processes,
-        "worker_pool": "prefork",
+        "worker_pool": "planner_worker.pool:TaskPool",
         "worker_prefetch_multiplier": 1,
         "worker_max_tasks_per_child": 1000,
         "worker_max_memory_per_child": 250_000,  # KiB

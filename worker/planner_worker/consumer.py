@@ -7,11 +7,10 @@ from typing import Any
 from celery.events import dispatcher
 from celery.worker import consumer
 from planner_common.logging import get_logger, in_short
-from planner_common.settings import get_settings
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from planner_worker.heartbeat import beat
+from planner_worker.heartbeat import progressed
 
 RETRY_SECONDS = 1
 """Celery would wait 2, 4, … 30 s between its attempts to connect, and all work with it."""
@@ -31,10 +30,9 @@ class Consumer(consumer.Consumer):
         """Wait for the broker as Celery does, but try again each second and log its absence once.
 
         Meanwhile the main loop stands still. That the broker is away is not the worker's illness, and restarting it
-        would not help, so the heartbeat file is touched here.
+        would not help, so the heart beats here.
         """
         ensure = connection.ensure_connection
-        path = get_settings().heartbeat_file
         errors: list[BaseException] = []
 
         def note(error: BaseException, _interval: float) -> None:
@@ -44,7 +42,7 @@ class Consumer(consumer.Consumer):
 
         def ensure_connection(_errback: object, max_retries: int | None, callback: Callable[[], None]) -> Any:
             def turn() -> None:
-                beat(path)
+                progressed()
                 callback()
 
             return ensure(
@@ -80,7 +78,7 @@ class Consumer(consumer.Consumer):
         if time.monotonic() >= self.said_until:
             logger.warning("dependency away", dependency="redis", error=in_short(error))
         self.said_until = time.monotonic() + MUTE_SECONDS
-        beat(get_settings().heartbeat_file)
+        progressed()
         time.sleep(RETRY_SECONDS)
 
     def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
