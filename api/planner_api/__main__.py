@@ -1,5 +1,6 @@
 """`python -m planner_api`: the API under uvicorn, in one process or several, with one port for their metrics."""
 
+import asyncio
 import signal
 import sys
 from types import FrameType
@@ -8,7 +9,8 @@ import uvicorn
 from fastapi import FastAPI
 from planner_common import multiprocess
 from planner_common.logging import configure_logging
-from planner_common.settings import settings_or_exit
+from planner_common.settings import get_settings, settings_or_exit
+from planner_common.watchdog import Watchdog
 
 CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 GRACEFUL_SECONDS = 20
@@ -25,7 +27,9 @@ def application() -> FastAPI:
     multiprocess.join()
     from planner_api.app import from_environment  # noqa: PLC0415  # it imports the metrics
 
-    return from_environment()
+    app = from_environment()
+    Watchdog("event loop", get_settings().watchdog_seconds).start(asyncio.get_running_loop().call_soon_threadsafe)
+    return app
 
 
 def main() -> None:

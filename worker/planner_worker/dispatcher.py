@@ -13,16 +13,18 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import FrameType
+from typing import Any
 
 import psycopg
 from kombu.exceptions import OperationalError as BrokerError
-from planner_common import metrics, multiprocess
+from planner_common import metrics, multiprocess, tracing
 from planner_common.database import KEEPALIVES, libpq_url, timeouts
 from planner_common.logging import configure_logging, get_logger, in_short
 from planner_common.messages import QUEUE_OF, Channel, Queue, Task
 from planner_common.presence import Presence
 from planner_common.settings import HEARTBEAT_SECONDS, Settings, settings_or_exit
 from planner_common.watchdog import Watchdog
+from psycopg.abc import PQGen
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -36,6 +38,9 @@ from planner_worker.heartbeat import beat
 LONG_QUEUE_SECONDS = 0.05
 """How soon a queue that is long is looked at again."""
 PRUNE_SECONDS = 600.0
+STATEMENT_SECONDS = 10
+ANSWER_SECONDS = 15
+"""How long an answer of PostgreSQL is waited for. Its own bound on statements is of no use when it is frozen."""
 STOP_SECONDS = 10
 """How long it may take to stop when told to, even if something hangs."""
 
@@ -55,6 +60,13 @@ class Routine:
 
     def asked(self, task: Task) -> None:
         self._at[task] = time.monotonic() + self.every[task]
+
+
+class Connection(psycopg.Connection[tuple[object, ...]]):
+    """One that waits `ANSWER_SECONDS` and no longer. Raises OperationalError."""
+
+    def wait(self, gen: PQGen[Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        return super().wait(gen, interval, ANSWER_SECONDS if timeout is None else timeout)
 
 
 class Dispatcher:
@@ -106,8 +118,8 @@ class Dispatcher:
     def connect(self) -> Database:
         """The connection, which listens. It need not wait for the disk: a lost lease is only a second message."""
         if self.database is None:
-            options = {**timeouts(statement_seconds=10), "synchronous_commit": "off"}
-            self.database = psycopg.connect(
+            options = {**timeouts(STATEMENT_SECONDS), "synchronous_commit": "off"}
+            self.database = Connection.connect(
                 libpq_url(self.settings),
                 autocommit=True,
                 application_name="planner-dispatcher",
@@ -154,7 +166,9 @@ class Dispatcher:
         """Hand messages to the broker; what it does not take is released."""
         for number, handout in enumerate(handouts):
             try:
-                self.send(handout.task, handout.queue, handout.argument, headers=handout.headers())
+                with tracing.handing_out(handout.task, handout.queue, handout.traces) as traces:
+                    headers = handout.headers() | ({"traces": traces} if traces else {})
+                    self.send(handout.task, handout.queue, handout.argument, headers=headers)
             except (RedisError, BrokerError):
                 source.release(database, handouts[number:])
                 raise
@@ -222,6 +236,7 @@ class Dispatcher:
 def main() -> None:
     settings = settings_or_exit()
     configure_logging(settings, "dispatcher")
+    tracing.start(settings, "dispatcher")
     metrics.begin("dispatcher", settings.planner_revision)
     try:
         multiprocess.serve(settings.worker_metrics_host, settings.dispatcher_metrics_port, "dispatcher")
@@ -241,6 +256,7 @@ def main() -> None:
     dispatcher.watchdog.start()
     dispatcher.run()
     presence.stop()
+    tracing.stop()
     logger.info("stopped")
 
 

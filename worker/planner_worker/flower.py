@@ -17,6 +17,7 @@ from flower.urls import settings as tornado_settings
 from flower.views import BaseHandler
 from planner_common.logging import configure_logging, get_logger
 from planner_common.settings import Settings, settings_or_exit
+from planner_common.watchdog import Watchdog
 from prometheus_client import CONTENT_TYPE_LATEST, GC_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry, generate_latest
 from tornado.options import options
 from tornado.web import Application, RequestHandler, authenticated
@@ -116,6 +117,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"flower: {port[0]} {port[1]}: {error.strerror}")
     logger.info("ready", address=f"http://{settings.flower_host}:{settings.flower_port}/{settings.flower_prefix}")
+    Watchdog("event loop", settings.watchdog_seconds).start(flower.io_loop.add_callback)
     flower.start()
 
 
