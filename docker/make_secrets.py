@@ -5,7 +5,8 @@ the URLs are put together anew each time. The files that Planner's own user read
 images run as other users, so theirs are readable by whoever mounts the folder.
 
 `python make_secrets.py add-key` puts a new key before those that seal what users entrust, and `drop-keys` leaves only
-the first of them: see docs/operations/keys.md for what belongs in between.
+the first of them: see docs/operations/keys.md for what belongs in between. `show-keys` prints them, for a backup, and
+`take-keys` reads them, after those that there are: docs/operations/backup.md.
 """
 
 import os
@@ -46,8 +47,12 @@ def encryption_keys(wish: str | None) -> str:
         keys.insert(0, secrets.token_urlsafe(32))
     elif wish == "drop-keys":
         del keys[1:]
+    elif wish == "take-keys":
+        keys += [key for key in sys.stdin.read().strip().split(",") if key and key not in keys]
+    elif wish == "show-keys":
+        sys.stdout.write(",".join(keys) + "\n")
     elif wish is not None:
-        sys.exit(f"make_secrets.py: {wish} is neither add-key nor drop-keys")
+        sys.exit(f"make_secrets.py: {wish} is none of add-key, drop-keys, show-keys, take-keys")
     keep(name, ",".join(keys), OURS)
     return ",".join(keys)
 

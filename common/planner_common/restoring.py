@@ -27,7 +27,8 @@ MARK = text("""
 
 LIVING = text("""
     SELECT DISTINCT application_name FROM pg_stat_activity
-     WHERE datname = current_database() AND application_name IN ('planner-api', 'planner-dispatcher', 'planner-worker')
+     WHERE datname = current_database()
+       AND application_name IN ('planner-api', 'planner-api-streams', 'planner-dispatcher', 'planner-worker')
      ORDER BY 1
 """)
 

@@ -209,3 +209,9 @@ def test_what_goes_out_in_a_digest_has_the_tries_of_its_first(domain: Domain) ->
     moments = tell(domain.connection, subject).moments
     assert [moment.facts["in_digest"] for moment in moments if moment.what == "delivery"] == [first]
     assert [moment.facts["delivery_id"] for moment in moments if moment.what == "attempt"] == [second]
+
+
+def test_what_may_be_pruned_is_said(told: tuple[Event, int, UUID, UUID], database: str, connection: Connection) -> None:
+    assert "pruned" not in trace(database, "r-1")
+    connection.execute(text("INSERT INTO horizons (name, at) VALUES ('deliveries', now())"))
+    assert "told so long ago that its deliveries may be pruned" in trace(database, "r-1")

@@ -35,7 +35,7 @@ def _change(change: RowMapping, now: datetime) -> str | None:
     if not change["notify"]:
         return "rejected, so nobody is told" if change["decision"] == Decision.REJECTED else None
     if change["fanned_out_at"] is not None:
-        return None
+        return "told so long ago that its deliveries may be pruned" if change["pruned"] else None
     if change["held_at"] is not None:
         return (
             f"held for {seconds(now, change['held_at'])}, since it reaches {change['audience_size']} people:"

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, BIGINT
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 
+from planner_common.deliveries import PRUNED
 from planner_common.held import DECISION
 from planner_common.story.finding import Subject
 
@@ -20,7 +21,8 @@ PERSON = "(CAST(:person AS uuid) IS NULL OR person_id = CAST(:person AS uuid))"
 CHANGES = text(f"""
     SELECT c.id, c.event_id, c.revision, c.kind, c.actor, c.at, c.notify, c.request_id, c.traceparent, c.audience_size,
            ARRAY(SELECT jsonb_object_keys(c.diff) ORDER BY 1) AS fields,
-           c.claims, c.lease_until, c.fanned_out_at, c.held_at, c.decided_by, c.decided_at, {DECISION} AS decision
+           c.claims, c.lease_until, c.fanned_out_at, c.held_at, c.decided_by, c.decided_at, {DECISION} AS decision,
+           {PRUNED} AS pruned
       FROM changes c WHERE c.id = ANY(:changes) ORDER BY c.id
 """).bindparams(IDS)
 COUNTS = text(f"""
