@@ -8,6 +8,7 @@ An outage wakes somebody once, by its cause: see `INHIBIT`. What the alerts are 
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -111,7 +112,7 @@ def webhook(settings: Mapping[str, str]) -> dict[str, Any]:
     url, file = settings["ALERT_WEBHOOK_URL"], settings["ALERT_WEBHOOK_URL_FILE"]
     if url and file not in NO_FILE:
         raise WrongError("ALERT_WEBHOOK_URL and ALERT_WEBHOOK_URL_FILE are both set: keep one of them")
-    if url and not url.startswith(("http://", "https://")):
+    if url and (not re.match("https?://[^/]", url) or re.search("%(?![0-9A-Fa-f]{2})", url)):
         raise WrongError("ALERT_WEBHOOK_URL is not an address such as https://example.org/alerts")
     return {**({"url": url} if url else {"url_file": WEBHOOK_URL}), "send_resolved": True}
 

@@ -187,6 +187,7 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
             return AuthResult(success=login == expected, handled=False)
 
         options |= {"auth_required": True, "auth_require_tls": False, "authenticator": authenticate}
+        options["auth_exclude_mechanism"] = ["LOGIN"]  # Alertmanager would take it, and not aiosmtpd's questions
     return options
 
 

@@ -24,7 +24,7 @@ def scaled() -> Iterator[None]:
     compose("up", "--detach", "--wait", *many)
     compose("--profile", "monitoring", "up", "--detach", "--wait", *MONITORING)
     yield
-    compose("--profile", "monitoring", "rm", "--stop", "--force", *MONITORING)
+    compose("--profile", "monitoring", "rm", "--stop", "--force", *MONITORING, "alerting")
     compose("up", "--detach", "--wait")
 
 
