@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import iter_route_contexts
-from planner_common import schema
+from planner_common import schema, tracing
 from planner_common.logging import configure_logging
 from planner_common.presence import Presence
 from planner_common.sealing import Sealer
@@ -141,6 +141,7 @@ def create_app(settings: Settings, presence: Presence | None = None) -> FastAPI:
             await cache_client.aclose()
             await probe.aclose()
             await state.engine.dispose()
+            await asyncio.to_thread(tracing.stop)
 
     app = Application(
         title="Planner",
@@ -171,4 +172,5 @@ def from_environment() -> FastAPI:
     """The application of a server's process, as the environment sets it."""
     settings = get_settings()
     configure_logging(settings, "api")
+    tracing.start(settings, "api")
     return create_app(settings, Presence(settings, "api"))

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from planner_common import metrics
+from planner_common import metrics, tracing
 from planner_common.database import database_url, timeouts
 from planner_common.settings import Settings
 from sqlalchemy import event
@@ -111,5 +111,7 @@ def _count(engine: AsyncEngine) -> None:
 @asynccontextmanager
 async def begin(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A connection in a transaction that commits at the end, or rolls back on an exception."""
-    async with connect(engine) as connection, connection.begin():
+    async with connect(engine) as connection, connection.begin() as transaction:
         yield connection
+        with tracing.step("COMMIT"):
+            await transaction.commit()

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
 
-from planner_common import logging, metrics
+from planner_common import logging, metrics, tracing
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -47,6 +47,7 @@ class Requests:
         started = time.perf_counter()
         request_id = scope["request_id"] = request_id_of(scope)
         logging.bind(request_id=request_id)
+        span = tracing.request(scope["method"], scope["path"], scope["headers"]) if tracing.on else None
         size = 0
         status = 0
         streams = False
@@ -83,6 +84,9 @@ class Requests:
             await problem.response(request_id)(scope, receive, send_marked)
         finally:
             self._note(scope, status, time.perf_counter() - started, streams=streams)
+            if span is not None:
+                route = self.templates.get(id(scope.get("route")), UNMATCHED)
+                span.answered(route, status, request_id, [change for change, _ in scope.get("changes", ())[:NAMED]])
             logging.unbind("request_id")
 
     def _note(self, scope: Scope, status: int, seconds: float, *, streams: bool) -> None:

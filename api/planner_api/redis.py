@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import ParamSpec, TypeVar
 
-from planner_common import metrics
+from planner_common import metrics, tracing
 from planner_common.logging import get_logger
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -66,7 +66,8 @@ class Guard:
         started = time.monotonic()
         try:
             async with asyncio.timeout(OPERATION_SECONDS):
-                result = await operation(*args, **kwargs)
+                with tracing.redis(operation):
+                    result = await operation(*args, **kwargs)
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             self.failures += 1
             # Much later than the timeout: this process was busy, which says nothing about Redis. But twice in a row?

@@ -18,11 +18,12 @@ from typing import Any, TextIO
 
 import structlog
 
+from planner_common import tracing
 from planner_common.settings import Settings
 
 OWN = ("planner_api", "planner_common", "planner_exporter", "planner_local", "planner_worker")
 """Loggers that `LOG_LEVEL` may make say more. Libraries tell passwords, URLs and messages when they debug."""
-QUIET = ("httpx", "httpcore", "opentelemetry")
+QUIET = ("alembic", "httpx", "httpcore", "opentelemetry")
 """Libraries that tell URLs even when they do not debug, or whatever they tell again and again."""
 
 bind = structlog.contextvars.bind_contextvars
@@ -42,8 +43,14 @@ def configure_logging(settings: Settings, service: str) -> None:
         event.pop("color_message", None)  # uvicorn's messages come twice
         return event
 
+    def add_trace(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        if tracing.on:
+            event.update(tracing.trace_ids())
+        return event
+
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_trace,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         drop_colours,

@@ -203,11 +203,24 @@ class Settings(BaseSettings):
     """`auto`: coloured on a terminal, JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    # ---- traces: the names are OpenTelemetry's, whose SDK reads them and its others itself
+    otel_exporter_otlp_endpoint: str | None = None
+    """The collector that spans go to, by OTLP over HTTP: `http://collector:4318`. Without it nothing is traced."""
+    otel_exporter_otlp_headers: SecretStr | None = None
+    """What the collector wants to be told with each request: `name=value`, several separated by commas."""
+    otel_traces_sampler: Literal[
+        "always_on", "always_off", "traceidratio",
+        "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
+    ] = "parentbased_always_on"  # fmt: skip
+    """Which requests are traced. `parentbased_`: if the caller traces, as the caller does."""
+    otel_traces_sampler_arg: float = Field(default=1.0, ge=0, le=1)
+    """The share of them, with a sampler that ends in `ratio`."""
+
     # ---- what this is
     planner_revision: str = ""
     """The revision it was built from, for `planner_build_info`. The images have it from their build."""
 
-    @field_validator("smtp_url", mode="before")
+    @field_validator("smtp_url", "otel_exporter_otlp_endpoint", mode="before")
     @classmethod
     def _nothing_is_no_server(cls, value: str | SecretStr | None) -> str | SecretStr | None:
         """Compose mounts an empty file where no mail server is set up."""

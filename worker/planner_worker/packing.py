@@ -20,6 +20,7 @@ class Claim:
     """It reaches too many: it was kept back instead."""
     due: float = 0.0
     """Since when it is, in seconds since the epoch."""
+    traceparent: str | None = None
 
 
 def pack(claims: Iterable[Claim]) -> Iterator[list[Claim]]:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import signals, states
-from planner_common import metrics
+from celery.apps import worker
+from planner_common import metrics, tracing
 from planner_common.logging import bind, clear, configure_logging, get_logger, in_short
 from planner_common.messages import Task
 from planner_common.settings import get_settings
@@ -29,6 +30,23 @@ def set_up_logging(**_signal: Any) -> None:
     # Their lines for each task say less than ours, or more: what an error quotes of a row.
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
     logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
+    worker.safe_say = lambda *_said: None  # plain text, past all logging
+
+
+@signals.worker_shutdown.connect
+def stopped(**_signal: Any) -> None:
+    logger.info("stopped")
+
+
+@signals.worker_process_init.connect
+def start_tracing(**_signal: Any) -> None:
+    """In each child: what tells the spans is a thread, which a fork leaves behind."""
+    tracing.start(get_settings(), "worker")
+
+
+@signals.worker_process_shutdown.connect
+def stop_tracing(**_signal: Any) -> None:
+    tracing.stop()
 
 
 @signals.task_prerun.connect
@@ -41,6 +59,7 @@ def begin(task_id: str, task: Any, args: Sequence[Any], **_signal: Any) -> None:
     headers = task.request.headers or {}
     if request_ids := headers.get("request_ids"):
         bind(request_ids=request_ids)
+    tracing.begin_task(task.name, task_id, headers.get("traces", {}))
     if "due" in headers:
         metrics.task_lateness.labels(task.name).observe(max(0.0, time.time() - headers["due"]))
     if headers.get("again"):
@@ -70,4 +89,5 @@ def end(task: Any, retval: Any, state: str | None, **_signal: Any) -> None:
         expected = not isinstance(retval, Exception) or isinstance(retval, task.throws)
         says = {"seconds": round(seconds, 4), "state": state, "error": retval and in_short(retval)}
         logger.warning("task failed", **says, exc_info=None if expected else retval)
+    tracing.end_task(state)
     clear()

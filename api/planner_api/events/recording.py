@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from planner_common import tracing
+
 from planner_api.turns import taking_turns
 
 
@@ -26,12 +28,20 @@ class Author:
     """Changes that were made, with their events: what the request's line in the log names."""
 
     def parameters(self) -> dict[str, Any]:
-        return {"actor": self.person_id, "notify": self.notify, "request_id": self.request_id}
+        return {
+            "actor": self.person_id,
+            "notify": self.notify,
+            "request_id": self.request_id,
+            "traceparent": tracing.traceparent(),
+        }
 
 
-LOG = "event_id, revision, kind, actor, diff, notify, request_id, audience_size, fanned_out_at"
+LOG = "event_id, revision, kind, actor, diff, notify, request_id, traceparent, audience_size, fanned_out_at"
 # A change of which nobody is told has nothing to fan out.
-LOGGED = "CAST(:actor AS uuid), {diff}, :notify, :request_id, {audience}, CASE WHEN :notify THEN NULL ELSE now() END"
+LOGGED = (
+    "CAST(:actor AS uuid), {diff}, :notify, :request_id, :traceparent, {audience}, "
+    "CASE WHEN :notify THEN NULL ELSE now() END"
+)
 
 
 async def encoded(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from planner_common import metrics
+from planner_common import metrics, tracing
 from planner_common.deliveries import ChannelType, Lane, Outcome, Reason, State
 from planner_common.logging import get_logger, in_short
 from planner_common.sealing import Sealer
@@ -261,6 +261,9 @@ class Batch:
         self.sender.breakers.note(out.host, failed=result.host_failed)
         metrics.delivery_attempts.labels(out.facts.type, result.outcome).inc()
         metrics.delivery_seconds.labels(out.facts.type).observe(seconds)
+        if tracing.on:
+            sent = [(facts.id, facts.change_id) for facts in everyone]
+            tracing.attempt(sent, out.facts.type, result.outcome, result.status, seconds)
         recorded = self.sender.outcomes.of(out.facts, result, out.channel.limits, now, seconds)
         # What goes out together has one fate.
         self.results.add(*(Tried(facts, result, recorded.of(facts), now) for facts in everyone))

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import psycopg
 from planner_common.messages import Queue, Task
+from planner_common.tracing import Traces
 
 Database = psycopg.Connection[tuple[object, ...]]
 
@@ -24,6 +25,9 @@ class Handout:
     """Since when the oldest of it is due, in seconds since the epoch."""
     again: bool
     """Some of it was handed out before, and its lease ran out."""
+
+    traces: Traces
+    """Of the changes in it, or of those that its deliveries are about, that are traced."""
 
     def headers(self) -> dict[str, object]:
         """What the worker is to know of it besides."""

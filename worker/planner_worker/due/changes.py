@@ -41,7 +41,7 @@ CLAIM = """
                               ELSE now() + make_interval(secs => %(lease)s) END,
            claims = LEAST(claims + 1, 32767)
       FROM due LEFT JOIN weighed ON weighed.id = due.id WHERE changes.id = due.id
-    RETURNING changes.id, changes.audience_size, changes.request_id, changes.claims,
+    RETURNING changes.id, changes.audience_size, changes.request_id, changes.traceparent, changes.claims,
               changes.held_at IS NOT NULL AS held,
               EXTRACT(epoch FROM COALESCE(changes.decided_at, changes.at))::float AS due
 """
@@ -79,6 +79,7 @@ class Changes:
                 [(claim.id, claim.claims) for claim in message],
                 min(claim.due for claim in message),
                 any(claim.claims > 1 for claim in message),
+                {claim.id: claim.traceparent for claim in message if claim.traceparent},
             )
             for message in pack(sorted(claims, key=lambda claim: claim.id))
         ]

@@ -41,7 +41,8 @@ CLAIM = f"""
           FROM due WHERE d.id = due.id
         RETURNING d.id, d.lane, d.due_at, d.claims, d.change_id, due.sending AS was_sending, due.again
     )
-    SELECT claimed.id, lane, claimed.claims, was_sending, again, EXTRACT(epoch FROM due_at)::float AS due, c.request_id
+    SELECT claimed.id, lane, claimed.claims, was_sending, again, EXTRACT(epoch FROM due_at)::float AS due,
+           claimed.change_id, c.request_id, c.traceparent
       FROM claimed LEFT JOIN changes c ON c.id = claimed.change_id
      ORDER BY lane, due_at, claimed.id
 """
@@ -63,7 +64,9 @@ class Claim:
     was_sending: bool
     again: bool
     due: float
+    change_id: int | None
     request_id: str | None
+    traceparent: str | None
 
 
 class Deliveries:
@@ -97,6 +100,11 @@ class Deliveries:
                         held,
                         min(claim.due for claim in message),
                         any(claim.again for claim in message),
+                        {
+                            claim.change_id: claim.traceparent
+                            for claim in message
+                            if claim.change_id and claim.traceparent
+                        },
                     )
                 )
         return handouts, full
