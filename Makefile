@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := common api worker monitoring/exporter local
-LOCKS := api worker exporter dev
+LOCKS := api worker exporter dev bench
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock lint format test faults up demo audit backup restore compose-test monitoring-test clean
+.PHONY: help install lock lint format test faults up demo audit backup restore bench bench-compare compose-test monitoring-test clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,6 +38,16 @@ test: install ## Every suite that needs no Docker
 
 faults: install ## Minutes of kills and outages under load, then the proof that nothing was lost (SECONDS=300 SEED=1, or SEEDS=1-20)
 	@$(BIN)/python -m tests.faults.$(if $(SEEDS),campaign --seeds $(SEEDS),run --seed $(or $(SEED),1)) --seconds $(or $(SECONDS),300)
+
+$(VENV)/.bench-installed: $(VENV)/.installed requirements/bench.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bench.txt
+	@touch $@
+
+bench: $(VENV)/.bench-installed ## Planner beside its limits and its peers, in turns (ONLY=fanout, SMOKE=1); an hour on a quiet machine
+	@$(BIN)/python -m bench $(ONLY) $(if $(SMOKE),--smoke)
+
+bench-compare: $(VENV)/.bench-installed ## The benchmarks as of another revision and as of now, in turns (BASE=main ONLY=ingest)
+	@$(BIN)/python -m bench.compare $(BASE) $(ONLY) $(if $(SMOKE),--smoke)
 
 compose-test: install ## The acceptance tests and those of the containers, against a Compose stack of its own (Docker)
 	tests/compose/run

@@ -14,10 +14,11 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from bench.picture import draw
 from bench.rows import PLANNER, Row
 from bench.stack import Plan
 
-BENCHMARKS = ("fanout", "burst", "ingest", "read", "latency", "email", "stream", "scale", "idle")
+BENCHMARKS = ("fanout", "burst", "ingest", "read", "latency", "email", "stream", "scale", "idle", "metrics_cost")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -54,6 +55,18 @@ def figure(row: Row, contestant: str) -> str:
     return f"{row.median(contestant):,.4g} {row.unit} ±{row.spread(contestant) / 2:.0%}"
 
 
+def keep(folder: Path, about: dict[str, Any], rows: list[Row], shown: Table) -> None:
+    """The results of this run as JSON, text and a picture: `latest` with each suffix."""
+    folder.mkdir(parents=True, exist_ok=True)
+    result = {"machine": about, "rows": [row.as_json() for row in rows]}
+    (folder / "latest.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    with (folder / "latest.txt").open("w", encoding="utf-8") as file:
+        text = Console(file=file, width=180)
+        text.print(shown, *(f"{name}: {value}" for name, value in about.items()), sep="\n")
+        text.print(*(f"{row.benchmark}, {row.what}: {row.note}" for row in rows if row.note), sep="\n")
+    draw(rows, folder / "latest.svg")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("only", nargs="*", choices=[*BENCHMARKS, []], help="these alone")
@@ -69,10 +82,9 @@ def main() -> int:
         for row in importlib.import_module(f"bench.{name}").run(plan):
             rows.append(row)
             console.print(table([row]), end="")
-    console.print(table(rows))
-    given.out.mkdir(parents=True, exist_ok=True)
-    result = {"machine": about, "rows": [row.as_json() for row in rows]}
-    (given.out / "latest.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    shown = table(rows)
+    console.print(shown)
+    keep(given.out, about, rows, shown)
     missed = [f"{row.benchmark} {row.what}: {goal}" for row in rows for goal in row.missed]
     for line in missed:
         console.print(f"[red]missed[/red] {line}")
