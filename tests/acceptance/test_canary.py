@@ -16,8 +16,8 @@ from planner_common.canary import ORGANIZER, PARTICIPANT, token
 from planner_common.canary.accounts import keep_accounts
 from planner_common.database import make_engine
 from planner_common.settings import Settings
-from planner_exporter import canary
-from planner_exporter.canary import Canary, Outcome
+from planner_exporter import api
+from planner_exporter.canary import LIMIT, Canary, Outcome
 from planner_local.servers import free_port
 from prometheus_client import CollectorRegistry
 
@@ -77,13 +77,14 @@ def counted(bird: Canary) -> dict[str, float]:
 
 def arrivals(bird: Canary) -> tuple[float, float, float, float]:
     """How many were measured, and their sum; the last one's latency and when it was."""
-    samples = {s.name: s.value for s in bird.metrics.latency.collect()[0].samples}
-    (last,), (at,) = bird.metrics.last_latency.collect()[0].samples, bird.metrics.last_success.collect()[0].samples
+    shown = (bird.metrics.latency, bird.metrics.last_latency, bird.metrics.last_success)
+    values = {sample.name: sample.value for one in shown for metric in one.collect() for sample in metric.samples}
+    name = "planner_canary_{}".format
     return (
-        samples["planner_canary_latency_seconds_count"],
-        samples["planner_canary_latency_seconds_sum"],
-        last.value,
-        at.value,
+        values[name("latency_seconds_count")],
+        values[name("latency_seconds_sum")],
+        values[name("last_latency_seconds")],
+        values[name("last_success_timestamp_seconds")],
     )
 
 
@@ -145,7 +146,7 @@ def test_without_the_api_it_is_unreachable(system: System, make: Make) -> None:
 def test_a_frozen_api_keeps_it_no_longer_than_it_waits(
     system: System, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(canary, "TIMEOUT", 0.5)
+    monkeypatch.setattr(api, "TIMEOUT", 0.5)
     bird = make()
     system.freeze("api")
     try:
@@ -275,6 +276,6 @@ def test_as_a_process(system: System) -> None:
         until(waiting, "it waits")
     began = time.monotonic()
     assert system.stop("canary") == 0
-    assert time.monotonic() - began < canary.LIMIT / 2  # not at the end of its wait
+    assert time.monotonic() - began < LIMIT / 2  # not at the end of its wait
     system.start("worker")
     system.ready("worker")

@@ -11,7 +11,6 @@ with it broken everybody is still told, and an alarm that says otherwise is a wr
 Every day has its event, so that none grows without end and the rows of past days can go as a whole.
 """
 
-import json
 import math
 import os
 import secrets
@@ -21,21 +20,20 @@ import time
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 from typing import Any
 
+from planner_common import metrics
 from planner_common.canary import ORGANIZER, PARTICIPANT, token
 from planner_common.logging import configure_logging, get_logger, in_short
-from planner_common.metrics import LATENESS
 from planner_common.settings import HEARTBEAT_SECONDS, Settings, settings_or_exit
+from planner_common.watchdog import Watchdog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+
+from planner_exporter.api import AWAY, Api, RefusedError
 
 CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 LIMIT = 60.0
 """Seconds after which a run is late."""
-TIMEOUT = 5.0
-"""Seconds that the API may be silent during a request."""
 FIRST_PAUSE, GROWTH, LONGEST_PAUSE = 0.02, 0.25, 1.0
 """Seconds between two looks into the inbox: so many, or that share of what was waited already, at most so many."""
 PAGE = 200
@@ -57,14 +55,6 @@ class Outcome(StrEnum):
     """It did not answer."""
 
 
-class RefusedError(Exception):
-    def __init__(self, status: int, retry_after: float) -> None:
-        super().__init__(f"status {status}")
-        self.status = status
-        self.retry_after = retry_after
-        """Seconds that the API asks to be left alone; 0: none."""
-
-
 class LateError(Exception):
     """The change was made, and nobody told of it in time."""
 
@@ -76,7 +66,7 @@ class Metrics:
         self.latency = Histogram(
             "planner_canary_latency_seconds",
             "From the canary's request to its notification being in the inbox.",
-            buckets=LATENESS,
+            buckets=metrics.LATENESS,
             registry=registry,
         )
         self.last_latency = Gauge(
@@ -102,9 +92,9 @@ class Canary:
         self.limit = limit
         self.pause = 0.0
         """Seconds that the API asked to be left alone, after the last run."""
-        self._heartbeat = settings.heartbeat_file
-        self._api = HTTPConnection(settings.api_url.removeprefix("http://"), timeout=TIMEOUT)
-        self._tokens = {email: token(key, email) for email in (ORGANIZER, PARTICIPANT)}
+        self.pulse = Pulse(settings)
+        self._api = Api(settings.api_url)
+        self._organizer, self._participant = token(key, ORGANIZER), token(key, PARTICIPANT)
         self._event: tuple[date, str] | None = None
         self._before: Outcome | None = None
         """What became of the last run: only what is different is logged."""
@@ -123,7 +113,7 @@ class Canary:
         except RefusedError as error:
             outcome, fault = Outcome.REFUSED, error
             self.pause = min(error.retry_after, self.limit)
-        except (OSError, HTTPException) as error:
+        except AWAY as error:
             outcome, fault = Outcome.UNREACHABLE, error
         self._api.close()  # the API would not keep it until the next run
         self.metrics.runs.labels(outcome).inc()
@@ -137,7 +127,9 @@ class Canary:
         event = self._event_of_today()
         began = time.monotonic()
         try:
-            self._call(PARTICIPANT, "PUT", f"/events/{event}/response", {"response": "accepted", "comment": name}, name)
+            self._api.call(
+                self._participant, "PUT", f"/events/{event}/response", {"response": "accepted", "comment": name}, name
+            )
         except RefusedError as error:
             if error.status in LOST:
                 self._event = None
@@ -148,10 +140,10 @@ class Canary:
                 fault: Exception = LateError(f"not in the inbox within {self.limit:g} s")
                 pause = 0.0
                 try:
-                    unread = self._call(ORGANIZER, "GET", f"/notifications?unread=true&limit={PAGE}")["items"]
+                    unread = self._api.call(self._organizer, "GET", f"/notifications?unread=true&limit={PAGE}")["items"]
                 except RefusedError as error:
                     fault, pause = error, error.retry_after
-                except (OSError, HTTPException) as error:
+                except AWAY as error:
                     fault = error
                 waited = time.monotonic() - began
                 if any(name in item["data"].get("comment", ()) for item in unread):
@@ -159,11 +151,11 @@ class Canary:
                 if waited >= self.limit:
                     raise fault
                 pause = max(pause, min(max(FIRST_PAUSE, GROWTH * waited), LONGEST_PAUSE))
-                rest(min(pause, self.limit - waited), self._heartbeat)
+                self.pulse.rest(min(pause, self.limit - waited))
         finally:
             if unread:  # with those that came too late
-                with suppress(RefusedError, OSError, HTTPException):
-                    self._call(ORGANIZER, "POST", "/notifications/read", {"up_to": unread[0]["id"]})
+                with suppress(RefusedError, *AWAY):
+                    self._api.call(self._organizer, "POST", "/notifications/read", {"up_to": unread[0]["id"]})
 
     def _event_of_today(self) -> str:
         today = datetime.now(UTC).date()
@@ -175,28 +167,8 @@ class Canary:
                 "end": {"date": (today + timedelta(days=1)).isoformat()},
                 "participants": [{"email": PARTICIPANT, "name": "Canary"}],
             }
-            self._event = today, self._call(ORGANIZER, "POST", "/events?notify=none", body)["id"]
+            self._event = today, self._api.call(self._organizer, "POST", "/events?notify=none", body)["id"]
         return self._event[1]
-
-    def _call(self, caller: str, method: str, path: str, body: object = None, request_id: str = "") -> Any:
-        """What the API answers. Raises RefusedError, or what `http.client` does where there is no answer."""
-        headers = {"Authorization": f"Bearer {self._tokens[caller]}", "Content-Type": "application/json"}
-        if request_id:
-            headers["X-Request-ID"] = request_id
-        try:
-            self._api.request(method, f"/api/v1{path}", json.dumps(body) if body is not None else None, headers)
-            response = self._api.getresponse()
-            content = response.read()
-        except (OSError, HTTPException):
-            self._api.close()  # so that the next request makes a new connection
-            raise
-        if not 200 <= response.status < 300:  # noqa: PLR2004  # successful, as RFC 9110 §15.3 has it
-            retry_after = response.headers.get("Retry-After", "")
-            raise RefusedError(response.status, float(retry_after) if retry_after.isdecimal() else 0)
-        try:
-            return json.loads(content) if content else None
-        except ValueError:
-            raise HTTPException("an answer that is not the API's") from None
 
     def _log(self, outcome: Outcome, fault: Exception | None, name: str) -> None:
         if fault is None:
@@ -210,16 +182,24 @@ class Canary:
         logger.warning("canary does not arrive", outcome=outcome, error=in_short(fault), todo=todo, request_id=name)
 
 
-def rest(seconds: float, heartbeat: Path | None) -> None:
-    """Sleep, and show meanwhile that the loop turns."""
-    until = time.monotonic() + seconds
-    while True:
-        if heartbeat is not None:
-            with suppress(OSError):  # a full disk stops the heartbeat, not the canary
-                heartbeat.touch()
-        if (left := until - time.monotonic()) <= 0:
-            return
-        time.sleep(min(left, HEARTBEAT_SECONDS))
+class Pulse:
+    """Shows that the loop turns: by the heartbeat file, and to the watchdog."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._heartbeat = settings.heartbeat_file
+        self.watchdog = Watchdog("canary", settings.watchdog_seconds)
+
+    def rest(self, seconds: float) -> None:
+        """Sleep, turning."""
+        until = time.monotonic() + seconds
+        while True:
+            self.watchdog.beat()
+            if self._heartbeat is not None:
+                with suppress(OSError):  # a full disk stops the heartbeat, not the canary
+                    self._heartbeat.touch()
+            if (left := until - time.monotonic()) <= 0:
+                return
+            time.sleep(min(left, HEARTBEAT_SECONDS))
 
 
 def main() -> None:
@@ -232,8 +212,12 @@ def main() -> None:
         signal.signal(number, lambda *_: os._exit(0))  # it holds nothing, and need not hear from the API first
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
+    metrics.begin("canary", settings.planner_revision)
+    registry.register(metrics.build)
     every = settings.canary_seconds
     canary = Canary(settings, settings.canary_key.get_secret_value(), registry) if every else None
+    pulse = canary.pulse if canary else Pulse(settings)
+    pulse.watchdog.start()
     try:
         start_http_server(settings.canary_port, settings.exporter_host, registry)
     except OSError as error:
@@ -243,7 +227,7 @@ def main() -> None:
     while True:
         # The API, which may be starting too, has until then. What took longer is not made up for.
         start = max(start + (every or HEARTBEAT_SECONDS), time.monotonic())
-        rest(max(start - time.monotonic(), canary.pause if canary else 0), settings.heartbeat_file)
+        pulse.rest(max(start - time.monotonic(), canary.pause if canary else 0))
         if canary is not None:
             canary.run()
 
