@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
 from kombu.exceptions import OperationalError as BrokerError
 from planner_common.changes import Kind
@@ -406,3 +407,14 @@ def test_without_a_limit_nothing_is_held(domain: Domain, make: Callable[..., Dis
     dispatcher = make(reach_per_hour=0)
     dispatcher.turn(dispatcher.connect())
     assert state(domain) == [False, False]
+
+
+def test_an_answer_that_does_not_come_is_an_outage(
+    make: Callable[..., Dispatcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a frozen server, say, whose own bounds are frozen too."""
+    monkeypatch.setattr("planner_worker.dispatcher.ANSWER_SECONDS", 0.2)
+    database = make().connect()
+    database.execute("SET statement_timeout = 0")
+    with pytest.raises(psycopg.OperationalError):
+        database.execute("SELECT pg_sleep(60)")
