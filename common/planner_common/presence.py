@@ -8,13 +8,13 @@ import socket
 import threading
 import zoneinfo
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import psycopg
-from tzdata import IANA_VERSION
 
 from planner_common.database import KEEPALIVES, libpq_url, timeouts
 from planner_common.logging import get_logger, in_short
@@ -52,10 +52,16 @@ def tzdata_version() -> str:
     """Of the zones that `zoneinfo` reads, and where it finds them: `2026a (package)`, `2026a (/usr/share/zoneinfo)`."""
     for folder in map(Path, zoneinfo.TZPATH):
         if (folder / "Europe/Paris").is_file():
-            with suppress(OSError), (folder / "tzdata.zi").open(encoding="utf-8") as source:
-                return f"{source.readline().removeprefix('# version').strip()} ({folder})"
-            return f"unknown ({folder})"
-    return f"{IANA_VERSION} (package)"
+            return f"{_version_in(folder)} ({folder})"
+    return f"{_version_in(files('tzdata') / 'zoneinfo')} (package)"
+
+
+def _version_in(folder: Traversable) -> str:
+    try:
+        with (folder / "tzdata.zi").open(encoding="utf-8") as source:
+            return source.readline().removeprefix("# version").strip()
+    except OSError:
+        return "unknown"
 
 
 class Presence:

@@ -40,7 +40,7 @@ def _secrets() -> list[str]:
 @group.check("secret files")
 def secret_files(_settings: Settings) -> Verdict:
     """Nobody but their reader may read them, and nobody at all may change them."""
-    given = {name: Path(path) for name in _secrets() if (path := os.environ.get(f"{name}_FILE"))}
+    given = {name: Path(file) for name in _secrets() if (file := os.environ.get(f"{name}_FILE"))}
     open_, foreign = [], []
     for name, path in given.items():
         found = path.stat()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import pytest
 from planner_common import schema
 from planner_common.database import make_engine
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 CHANGES = """
     WITH account AS (
         INSERT INTO accounts (person_id, email, name, time_zone, locale, password_hash)
-        VALUES (gen_random_uuid(), 'ann@example.org', 'Ann', 'UTC', 'en', '') RETURNING id
+        SELECT id, id::text, 'Ann', 'UTC', 'en', '' FROM uuidv7() id RETURNING id
     ), event AS (
         INSERT INTO events (uid, organizer_id, title, all_day, start_wall, end_wall, starts_at, ends_at)
         SELECT 'dinner', id, 'Dinner', true, '2030-05-01', '2030-05-02', '2030-05-01', '2030-05-02' FROM account
@@ -81,51 +82,50 @@ def empty(settings: Settings) -> Iterator[Connection]:
     engine.dispose()
 
 
-def scrapes(settings: Settings, what: str) -> None:
+def scrapes(settings: Settings, connection: Connection, what: str) -> None:
     exporter = Exporter(settings)
     milliseconds = []
     try:
+        exporter.answer("/metrics")  # connects
+        asked = text("SELECT pid FROM pg_stat_activity WHERE application_name = 'planner-exporter'")
+        session = psutil.Process(connection.execute(asked).scalar_one())
+        used = -processor_time(session)
         for _ in range(SCRAPES):
             began = time.perf_counter()
             status, _, body = exporter.answer("/metrics")
             milliseconds.append((time.perf_counter() - began) * 1000)
             assert status == "200 OK", body
+        used += processor_time(session)
     finally:
         exporter.thread.shutdown()
         exporter.redis.close()
         exporter.engine.dispose()
-    first, rest = milliseconds[0], sorted(milliseconds[1:])
-    median = statistics.median(rest)
     print(  # noqa: T201  # what it is for
-        f"\n{what}: median {median:.1f} ms, worst {rest[-1]:.1f} ms, the first {first:.1f} ms"
+        f"\n{what}: median {statistics.median(milliseconds):.1f} ms, worst {max(milliseconds):.1f} ms,"
+        f" processor time {used / SCRAPES * 1000:.1f} ms"
     )
-    assert median < MILLISECONDS
+    assert statistics.median(milliseconds) < MILLISECONDS
 
 
-def test_all_is_done_and_much_is_dead(settings: Settings) -> None:
+def processor_time(session: psutil.Process) -> float:
+    """Of the exporter, and of PostgreSQL for it, in seconds."""
+    times = session.cpu_times()
+    return float(time.process_time() + times.user + times.system)
+
+
+def test_a_scrape_costs_little(settings: Settings) -> None:
+    """However much there is, and whatever PostgreSQL believes: it has no statistics at first, and then those of when
+    nothing was due."""
     with empty(settings) as connection:
         connection.execute(text(CHANGES), {"rows": ROWS, "due": False})
         connection.execute(text(NOTIFICATIONS))
         connection.execute(text(DELIVERIES), {"rows": ROWS - DEAD, "state": "sent"})
         connection.execute(text(DELIVERIES), {"rows": DEAD, "state": "dead"})
-        scrapes(settings, "nothing due, just written")
+        scrapes(settings, connection, "nothing due, just written")
         connection.exec_driver_sql("VACUUM ANALYZE")
-        scrapes(settings, "nothing due, vacuumed")
-
-
-def test_all_is_due_and_the_statistics_know_nothing(settings: Settings) -> None:
-    """Neither when they were never made, nor when they were made while nothing was due."""
-    with empty(settings) as connection:
+        scrapes(settings, connection, "nothing due, vacuumed")
         connection.execute(text(CHANGES), {"rows": ROWS, "due": True})
-        connection.execute(text(NOTIFICATIONS))
-        connection.execute(text(DELIVERIES), {"rows": DEAD, "state": "dead"})
-        connection.execute(text(DELIVERIES), {"rows": ROWS, "state": "pending"})
-        scrapes(settings, "all due, no statistics")
-        connection.exec_driver_sql("VACUUM ANALYZE")
-        scrapes(settings, "all due, vacuumed")
-    with empty(settings) as connection:
-        connection.execute(text(DELIVERIES), {"rows": 50_000, "state": "sent"})
-        connection.exec_driver_sql("VACUUM ANALYZE")
         connection.execute(text(DELIVERIES), {"rows": ROWS, "state": "failed"})
-        connection.execute(text(DELIVERIES), {"rows": DEAD, "state": "dead"})
-        scrapes(settings, "all due, statistics of when nothing was")
+        scrapes(settings, connection, "a million of each due, just written")
+        connection.exec_driver_sql("VACUUM ANALYZE")
+        scrapes(settings, connection, "a million of each due, vacuumed")
