@@ -10,7 +10,7 @@ OBJECTIVES = Row(
         Panel(
             "Firing alerts",
             "Alerts that fire now, of all severities.",
-            "alerts",
+            "alerts/README",
             "short",
             {"firing": 'count(ALERTS{alertstate="firing"}) or vector(0)'},
             kind="stat",

@@ -8,7 +8,7 @@ NOW = Row(
         Panel(
             "Firing alerts",
             "A single line with «-» means that none fires.",
-            "alerts",
+            "alerts/README",
             "short",
             {
                 "{{alertname}} {{severity}}": or_zero(
