@@ -4,8 +4,8 @@ One account answers an event of another by the API, as anybody's program would, 
 until the answer is in it. Between the two lie the API, PostgreSQL, the dispatcher, Redis and a worker; nothing short of
 this shows that people are told. Runs do not overlap, and one that is not told within `LIMIT` is late, once.
 
-The inbox is asked again and again, after pauses that grow with the wait, so that what is measured is too long by a
-quarter at most and a run costs some ten small requests. The live stream would be more exact, and would be another way:
+The inbox is asked again and again, after pauses that grow with the wait: what is measured is too long by a quarter or
+20 ms at most, and a run costs some six small requests. The live stream would be more exact, and would be another way:
 with it broken everybody is still told, and an alarm that says otherwise is a wrong one.
 
 Every day has its event, so that none grows without end and the rows of past days can go as a whole.
