@@ -1,6 +1,6 @@
 """The tables: of the version that this code needs, with all their indexes, and legible."""
 
-from sqlalchemy import text
+from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint, text
 
 from planner_common import schema
 from planner_common.doctor.database import Asked, group
@@ -31,8 +31,12 @@ def version(asked: Asked) -> Verdict:
 
 @group.check("indexes")
 def indexes(asked: Asked) -> Verdict:
-    needed = {str(index.name) for table in metadata.tables.values() for index in table.indexes}
-    needed |= {str(table.primary_key.name) for table in metadata.tables.values()}
+    needed = {
+        str(one.name)
+        for table in metadata.tables.values()
+        for one in (*table.indexes, *table.constraints)
+        if isinstance(one, Index | PrimaryKeyConstraint | UniqueConstraint)
+    }
     rows = asked.connection.execute(
         text("""
             SELECT relname AS name, indisvalid AND indisready AS good

@@ -36,13 +36,14 @@ def test_an_empty_database(look: Look, database: str) -> None:
     assert look("database", database_url=empty).status is Status.OK
 
 
-def test_an_index_that_is_missing(look: Look, connection: Connection) -> None:
-    connection.exec_driver_sql("ALTER INDEX ix_changes_due RENAME TO hidden")
+@pytest.mark.parametrize("index", ["ix_changes_due", "uq_notifications_change_id_person_id", "pk_deliveries"])
+def test_an_index_that_is_missing(look: Look, connection: Connection, index: str) -> None:
+    connection.exec_driver_sql(f"ALTER INDEX {index} RENAME TO hidden")
     try:
         finding = look("indexes")
     finally:
-        connection.exec_driver_sql("ALTER INDEX hidden RENAME TO ix_changes_due")
-    assert (finding.status, finding.found) == (Status.FAILED, "missing: ix_changes_due")
+        connection.exec_driver_sql(f"ALTER INDEX hidden RENAME TO {index}")
+    assert (finding.status, finding.found) == (Status.FAILED, f"missing: {index}")
 
 
 def test_an_index_that_was_not_finished(look: Look, connection: Connection) -> None:

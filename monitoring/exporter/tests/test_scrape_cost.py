@@ -1,5 +1,6 @@
 """What a scrape costs when there is much: `pytest -s -m slow monitoring/exporter/tests/test_scrape_cost.py`."""
 
+import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ NOTIFICATIONS = """
     INSERT INTO notifications (person_id, change_id)
     SELECT gen_random_uuid(), id FROM changes ORDER BY id
 """
-# Of all lanes alike, the newest first, as it is after an outage that retries were written down in.
+# Of all lanes alike, and due in another order than they lie in, as after retries.
 DELIVERIES = """
     INSERT INTO deliveries (person_id, channel_id, type, lane, due_at, state, finished_at, outcome_unknown)
     SELECT gen_random_uuid(), gen_random_uuid(), 'email', number % 3, now() - random() * interval '1 day',
@@ -102,9 +103,9 @@ def scrapes(settings: Settings, connection: Connection, what: str) -> None:
         exporter.engine.dispose()
     print(  # noqa: T201  # what it is for
         f"\n{what}: median {statistics.median(milliseconds):.1f} ms, worst {max(milliseconds):.1f} ms,"
-        f" processor time {used / SCRAPES * 1000:.1f} ms"
+        f" processor time {used / SCRAPES * 1000:.1f} ms; load {os.getloadavg()[0]:.1f}"
     )
-    assert statistics.median(milliseconds) < MILLISECONDS
+    assert used / SCRAPES * 1000 < MILLISECONDS  # on a machine that has other things to do it takes longer
 
 
 def processor_time(session: psutil.Process) -> float:
