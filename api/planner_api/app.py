@@ -152,6 +152,8 @@ def create_app(settings: Settings, presence: Presence | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Its own tells URLs with their tokens, and of errors what they quote.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.settings = settings
     app.state.sealer = sealer

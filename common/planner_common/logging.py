@@ -110,7 +110,7 @@ def _log_the_end(kind: type[BaseException], error: BaseException | None, at: Tra
 
 # Of a URL what is behind its host may open something, and with services of Apprise the host as well.
 URL = re.compile(r"\b([a-z][a-z0-9+.-]*)://([^\s\"'<>]*)", re.IGNORECASE)
-ADDRESS = re.compile(r"[^\s\"'<>()\[\]{},;:=]+@[^\s\"'<>()\[\]{},;:=@]+\.[^\s\"'<>()\[\]{},;:=@]+")
+ADDRESS = re.compile(r"[^\s\"<>()\[\]{},;:=]+@[^\s\"'<>()\[\]{},;:=@]+\.[^\s\"'<>()\[\]{},;:=@]+")
 
 
 def _url(found: re.Match[str]) -> str:

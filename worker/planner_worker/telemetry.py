@@ -16,11 +16,13 @@ from planner_common.messages import Task
 from planner_common.settings import get_settings
 
 FEW = 5
-"""Deliveries of a message that each of its lines names; those that failed have a line of their own."""
+"""Deliveries of a message that its line names; those that failed have a line of their own."""
 
 logger = get_logger("planner_worker")
 started = 0.0
 """When the task of this process began (a child runs one at a time), by the monotonic clock."""
+subject: dict[str, Any] = {}
+"""The rows that it is about."""
 
 
 @signals.setup_logging.connect
@@ -52,10 +54,11 @@ def stop_tracing(**_signal: Any) -> None:
 @signals.task_prerun.connect
 def begin(task_id: str, task: Any, args: Sequence[Any], **_signal: Any) -> None:
     """Put the task's and its requests' ids on every line that is logged from here on."""
-    global started  # noqa: PLW0603  # see its docstring
+    global started, subject  # noqa: PLW0603  # see their docstrings
     started = time.monotonic()
     clear()
-    bind(task=task.name, task_id=task_id, **about(task.name, args))
+    subject = about(task.name, args)
+    bind(task=task.name, task_id=task_id)
     headers = task.request.headers or {}
     if request_ids := headers.get("request_ids"):
         bind(request_ids=request_ids)
@@ -67,7 +70,7 @@ def begin(task_id: str, task: Any, args: Sequence[Any], **_signal: Any) -> None:
 
 
 def about(task: str, args: Sequence[Any]) -> dict[str, Any]:
-    """What a task's lines say of the rows that it is about: a message's changes, or its first deliveries."""
+    """What a task's last line says of the rows that it is about: a message's changes, or its first deliveries."""
     match task, args:
         case Task.FAN_OUT, [change_ids]:
             return {"change_ids": change_ids}
@@ -84,10 +87,10 @@ def end(task: Any, retval: Any, state: str | None, **_signal: Any) -> None:
     metrics.tasks.labels(task.name, state).inc()
     metrics.task_seconds.labels(task.name).observe(seconds)
     if state == states.SUCCESS:
-        logger.info("task done", seconds=round(seconds, 4), **retval)
+        logger.info("task done", seconds=round(seconds, 4), **subject, **retval)
     else:
         expected = not isinstance(retval, Exception) or isinstance(retval, task.throws)
-        says = {"seconds": round(seconds, 4), "state": state, "error": retval and in_short(retval)}
+        says = {**subject, "seconds": round(seconds, 4), "state": state, "error": retval and in_short(retval)}
         logger.warning("task failed", **says, exc_info=None if expected else retval)
     tracing.end_task(state)
     clear()
