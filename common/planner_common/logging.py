@@ -138,9 +138,9 @@ def _discreet(_logger: Any, _method: str, event: structlog.typing.EventDict) -> 
     return event
 
 
-def _traceback(error: structlog.typing.ExcInfo) -> str:
+def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
     """Where an error came from and what it was in short, with those that it came of: no values of variables."""
-    return "\n".join(_lines(error[1], set()))
+    return "\n".join(_lines(exc_info[1], set()))
 
 
 def _write_traceback(to: TextIO, error: structlog.typing.ExcInfo) -> None:

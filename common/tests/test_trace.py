@@ -133,7 +133,7 @@ def test_only_a_few_people_are_told_of_unless_all_are_asked_for(domain: Domain, 
     assert [each["is"] for each in few["open"]] == [f"change {event.creation}: 1 more by email: dead (tries)"]
     assert "planner dead replay" in every["open"][0]["is"]
     printed = trace(database, event.creation)
-    assert "… and 1 more notifications: --all tells of each" in printed
+    assert "… and 1 more: --all tells of each" in printed
     assert f"open: change {event.creation}: 1 more by email: dead (tries)" in printed
 
 

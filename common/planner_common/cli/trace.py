@@ -47,7 +47,7 @@ def _print(story: Story) -> None:
         line = SENTENCES[moment.what](moment.facts)
         console.print(f"{offset:>{width}}  {shown(line)}", markup=False, highlight=False)
     if story.untold:
-        console.print(f"… and {story.untold} more notifications: --all tells of each")
+        console.print(f"… and {story.untold} more: --all tells of each")
     if not story.moments:
         console.print("nothing has happened to it")
     for each in story.open:
@@ -66,7 +66,8 @@ def _change(f: dict[str, Any]) -> str:
 
 
 def _fanned_out(f: dict[str, Any]) -> str:
-    told = f"{f['notifications']} notifications" + (f", {f['read']} read" if f["read"] else "")
+    number = f["notifications"]
+    told = f"{number} notification{'' if number == 1 else 's'}" + (f", {f['read']} read" if f["read"] else "")
     by = (
         f"; {kind}: " + ", ".join(f"{number} {state}" for state, number in states.items())
         for kind, states in f["deliveries"].items()

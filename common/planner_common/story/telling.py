@@ -88,6 +88,7 @@ def _of_change(change: RowMapping, record: Record) -> Iterator[Moment]:
     names = ("event_id", "revision", "kind", "actor", "fields", "request_id", "audience_size")
     # What is rejected was to be told.
     facts = {name: change[name] for name in names} | {"told": change["notify"] or change["decision"] is not None}
+    facts["request_id"] = facts["request_id"] and without_addresses(facts["request_id"])  # the caller's own
     traceparent = change["traceparent"]
     yield Moment(
         change["at"], "change", mine | facts | {"trace_id": traceparent.split("-")[1] if traceparent else None}

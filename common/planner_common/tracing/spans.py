@@ -15,7 +15,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -65,7 +65,7 @@ class Exporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        self._exporter.shutdown()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 def start(settings: Settings, service: str) -> None:
@@ -224,7 +224,11 @@ def _error(found: ExceptionContext) -> None:
         span.end()
 
 
-SQL = {"before_cursor_execute": _before, "after_cursor_execute": _after, "handle_error": _error}
+SQL: dict[str, Callable[..., Any]] = {
+    "before_cursor_execute": _before,
+    "after_cursor_execute": _after,
+    "handle_error": _error,
+}
 
 
 def _failed(span: Span, error: BaseException) -> None:
