@@ -82,7 +82,7 @@ def without(service: str) -> Iterator[None]:
         yield
     finally:
         compose("start", service)
-        until(lambda: is_healthy(service), f"{service} is back")
+        until(lambda: is_healthy(service), f"{service} is back", 2 * SECONDS)
 
 
 @pytest.mark.parametrize(("service", "cause"), CAUSES.items())
