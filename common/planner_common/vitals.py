@@ -37,11 +37,12 @@ BACKLOG = text(f"""
            ) due
      ) due
 """)
+# In the order of the index that is meant; without it all that is due would do, and be gone through.
 SEEN = text(f"""
     SELECT (SELECT count(*) FROM (SELECT FROM deliveries WHERE state = 'dead' LIMIT {COUNTED}) x) AS dead,
            (SELECT count(*) FROM (SELECT FROM deliveries WHERE outcome_unknown LIMIT {COUNTED}) x) AS unknown,
            (SELECT count(*) FROM (
-               SELECT FROM changes WHERE held_at IS NOT NULL AND fanned_out_at IS NULL LIMIT {COUNTED}
+               SELECT FROM changes WHERE held_at IS NOT NULL AND fanned_out_at IS NULL ORDER BY held_at LIMIT {COUNTED}
             ) x) AS held,
            (SELECT EXTRACT(epoch FROM clock_timestamp() - held_at) FROM changes
              WHERE held_at IS NOT NULL AND fanned_out_at IS NULL ORDER BY held_at LIMIT 1) AS held_seconds
