@@ -70,12 +70,13 @@ def keep(folder: Path, about: dict[str, Any], rows: list[Row], shown: Table) -> 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("only", nargs="*", choices=[*BENCHMARKS, []], help="these alone")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, help="samples of each contestant: 3, or 1 of a smoke run")
     parser.add_argument("--smoke", action="store_true", help="small: shows that everything runs; figures mean nothing")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help="where results are kept: bench/results, but nowhere of a smoke run")
     given = parser.parse_args()
+    out = given.out or (None if given.smoke else RESULTS)
     console = Console(width=180)
-    plan = Plan(rounds=given.rounds, smoke=given.smoke)
+    plan = Plan(rounds=given.rounds or (1 if given.smoke else 3), smoke=given.smoke)
     about = machine() | {"at": datetime.now(UTC).isoformat(timespec="seconds"), "smoke": plan.smoke}
     rows: list[Row] = []
     for name in given.only or BENCHMARKS:
@@ -84,7 +85,8 @@ def main() -> int:
             console.print(table([row]), end="")
     shown = table(rows)
     console.print(shown)
-    keep(given.out, about, rows, shown)
+    if out is not None:
+        keep(out, about, rows, shown)
     missed = [f"{row.benchmark} {row.what}: {goal}" for row in rows for goal in row.missed]
     for line in missed:
         console.print(f"[red]missed[/red] {line}")

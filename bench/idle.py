@@ -59,7 +59,7 @@ def run(plan: Plan) -> Iterator[Row]:
             processor = (after - before) / (time.monotonic() - started) * 100
         finally:
             up.send_signal(signal.SIGINT)
-            up.wait(60)
+            up.wait(120)
     note = ", ".join(f"{name} {own:.0f}" for name, own in sorted(by_program.items(), key=lambda item: -item[1]))
     yield Row("idle", "memory of all", "MB", {PLANNER: [memory]}, more=False, goals=[Goal(at_most=MEMORY)], note=note)
     yield Row("idle", "of a processor", "%", {PLANNER: [processor]}, more=False, goals=[Goal(at_most=PROCESSOR)])
