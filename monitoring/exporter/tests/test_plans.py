@@ -11,7 +11,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from common.tests.domain import Domain
 
-ROWS = 3_000
+ROWS = 20_000
 MEANT = {
     BACKLOG: {"ix_changes_due", "ix_deliveries_due"},
     SEEN: {"ix_deliveries_dead", "ix_deliveries_outcome_unknown", "ix_changes_held_at"},
@@ -37,6 +37,8 @@ def fill(connection: Connection, *, due: bool) -> None:
         """),
         {"event": event.id, "due": due, "rows": ROWS},
     )
+    if not due:
+        connection.exec_driver_sql("UPDATE changes SET fanned_out_at = now() WHERE fanned_out_at IS NULL")
     connection.execute(
         text("""
             INSERT INTO deliveries (person_id, channel_id, type, lane, state, finished_at)
