@@ -127,25 +127,26 @@ def fill(connection: Connection, rows: int) -> None:
     connection.execute(text("CHECKPOINT"))
 
 
-class Clock:
-    """What PostgreSQL spends on one connection: processor time, which the rest of the machine hardly changes."""
+class Meter:
+    """What one connection costs PostgreSQL: processor time, and pages touched, which no other load changes."""
 
     def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.process = psutil.Process(connection.scalar(text("SELECT pg_backend_pid()")))
 
-    def spent(self) -> float:
+    def read(self) -> tuple[float, int]:
+        self.connection.execute(text("SELECT pg_stat_force_next_flush()"))
+        pages = self.connection.scalar(text("SELECT sum(hits + reads) FROM pg_stat_get_backend_io(pg_backend_pid())"))
         times = self.process.cpu_times()
-        return float(times.user + times.system) * 1000
+        return float(times.user + times.system) * 1000, int(pages or 0)
 
-    def timed(self, what: Callable[[], Any], times: int) -> str:
-        """Milliseconds of the processor on average, and the median of all that passed. The first, which find nothing
-        in memory, count."""
-        taken, before = [], self.spent()
+    def measured(self, what: Callable[[], Any], times: int) -> str:
+        """Milliseconds of the processor and pages, on average. The first ones, which find nothing in memory, count."""
+        before = self.read()
         for _ in range(times):
-            began = time.perf_counter()
             what()
-            taken.append((time.perf_counter() - began) * 1000)
-        return f"{(self.spent() - before) / times:.2f} ({statistics.median(taken):.1f})"
+        after = self.read()
+        return f"{(after[0] - before[0]) / times:.2f} ms, {(after[1] - before[1]) / times:,.0f} pages"
 
 
 def sizes(connection: Connection) -> dict[str, float]:
@@ -160,29 +161,29 @@ def measure(connection: Connection, rows: int) -> dict[str, str]:
         number = next(draw) * 7919 % people
         return {"person_id": connection.scalar(text("SELECT md5(:n)::uuid"), {"n": str(number)})}
 
-    clock = Clock(connection)
+    meter = Meter(connection)
     readers = [person() for _ in range(TIMES)]
     waiting = iter(readers)
     found = {}
     page = {"before": None, "limit": 51}
-    found["a page of 50 of an inbox"] = clock.timed(
+    found["a page of 50 of an inbox"] = meter.measured(
         lambda: connection.execute(NEWEST, next(waiting) | page).all(), TIMES
     )
     waiting = iter(readers)
     unread = text("SELECT count(*) FROM notifications WHERE person_id = :person_id AND read_at IS NULL")
-    found["the unread count"] = clock.timed(lambda: connection.scalar(unread, next(waiting)), TIMES)
+    found["the unread count"] = meter.measured(lambda: connection.scalar(unread, next(waiting)), TIMES)
     crowds = iter([connection.scalar(text(CROWD), {"people": people}) for _ in range(FAN_OUTS)])
     tell = statement(delivering=True)
 
     def fan_out() -> None:
         connection.execute(tell, {"change_ids": [next(crowds)], "email_on": True}).one()
 
-    found["fan-out to 10,000, with mails"] = clock.timed(fan_out, FAN_OUTS)
+    found["fan-out to 10,000, with mails"] = meter.measured(fan_out, FAN_OUTS)
     before = sizes(connection)
     age = (DAYS * 0.9) * aged.DAY  # a tenth is older
     newest = connection.scalar(aged.NEWEST_CHANGE, {"age": age})
     values: dict[str, Any] = {"batch": BATCH, "after": 0, "newest": newest, "age": age}
-    found[f"a batch of {BATCH:,} notifications pruned"] = prune(clock, connection, aged.NOTIFICATIONS, values)
+    found[f"a batch of {BATCH:,} notifications pruned"] = prune(meter, connection, aged.NOTIFICATIONS, values)
     now = connection.execute(aged.NOW).scalar_one()
     values = {
         "batch": BATCH,
@@ -191,8 +192,8 @@ def measure(connection: Connection, rows: int) -> dict[str, str]:
         "finished": age,
         "dead": None,
     }
-    found[f"a batch of {BATCH:,} deliveries with their tries"] = prune(clock, connection, aged.DELIVERIES, values)
-    found["a run that finds nothing to prune"] = clock.timed(lambda: nothing(connection), 20)
+    found[f"a batch of {BATCH:,} deliveries with their tries"] = prune(meter, connection, aged.DELIVERIES, values)
+    found["a run that finds nothing to prune"] = meter.measured(lambda: nothing(connection), 20)
     for table in TABLES:
         connection.execute(text(f"VACUUM {table}"))
     # As much again as was pruned, as new.
@@ -205,23 +206,26 @@ def measure(connection: Connection, rows: int) -> dict[str, str]:
     found["size of notifications, with indexes"] = f"{before['notifications']:,.0f} MB"
     found["after pruning a tenth and writing it anew"] = f"{growth['notifications']:+.1%}"
     waiting = iter(readers)
-    found["a page of 50 then"] = clock.timed(lambda: connection.execute(NEWEST, next(waiting) | page).all(), TIMES)
+    found["a page of 50 then"] = meter.measured(lambda: connection.execute(NEWEST, next(waiting) | page).all(), TIMES)
     return found
 
 
-def prune(clock: Clock, connection: Connection, batch: Any, values: dict[str, Any]) -> str:
+def prune(meter: Meter, connection: Connection, batch: Any, values: dict[str, Any]) -> str:
     """Batches until nothing is left; of the last ones, too, which have most dead rows behind them."""
-    spent: list[float] = []
+    spent: list[tuple[float, int]] = []
     while True:
-        before = clock.spent()
+        before = meter.read()
         row = connection.execute(batch, values).one()
         if row.rows < values["batch"]:
             break
-        spent.append(clock.spent() - before)
+        after = meter.read()
+        spent.append((after[0] - before[0], after[1] - before[1]))
         values["after"] = row.after
-    quarter = len(spent) // 4
-    mean = statistics.mean
-    return f"{mean(spent):.0f} (first {mean(spent[:quarter]):.0f}, last {mean(spent[-quarter:]):.0f} of {len(spent)})"
+    if not spent:
+        return "-"
+    last = statistics.mean(pages for _, pages in spent[-(len(spent) // 4 or 1) :])
+    milliseconds, pages = (statistics.mean(each) for each in zip(*spent, strict=True))
+    return f"{milliseconds:.0f} ms, {pages:,.0f} pages (the last quarter of {len(spent)}: {last:,.0f})"
 
 
 def nothing(connection: Connection) -> None:
@@ -240,7 +244,7 @@ def main() -> None:
             fill(connection, rows)
             filled = time.monotonic() - began
             found[rows] = measure(connection, rows) | {"seconds to fill": f"{filled:.0f}"}
-    shown = Table("milliseconds of the processor (passed)", *(f"{rows:,}" for rows in found))
+    shown = Table("on average", *(f"{rows:,}" for rows in found))
     for what in next(iter(found.values())):
         shown.add_row(what, *(each[what] for each in found.values()))
     Console(width=120).print(shown)

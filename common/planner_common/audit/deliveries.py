@@ -12,7 +12,7 @@ DUE_DELIVERIES = f"""
     WITH told AS (
         SELECT due.change_id, due.person_id, c.event_id, c.at, c.email_on,
                CASE c.kind WHEN 'creation' THEN 'invitation' ELSE c.kind::text END AS word
-          FROM ({DUE_IN.format(kept=kept("c.id", "deliveries"))}) due JOIN changes c ON c.id = due.change_id
+          FROM ({DUE_IN.format(kept=kept("deliveries"))}) due JOIN changes c ON c.id = due.change_id
     ), wanted AS (
         SELECT told.change_id, told.person_id, told.event_id, told.at, r.channel_id
           FROM told JOIN routes r USING (person_id)
@@ -62,7 +62,7 @@ def faults(scope: Scope) -> str:
                 FROM ({DUE_DELIVERIES}) due
                 FULL JOIN (
                     SELECT t.id, t.change_id, t.person_id, t.channel_id
-                      FROM {scope.rows("deliveries")} AND {kept("t.change_id", "deliveries")}
+                      FROM {scope.rows("deliveries")} AND {scope.kept("deliveries")}
                 ) there USING (change_id, person_id, channel_id)
                WHERE due.change_id IS NULL OR there.change_id IS NULL
           ) f LEFT JOIN changes c ON c.id = f.change_id
@@ -78,7 +78,7 @@ def orphans(scope: Scope) -> str:
            AND NOT EXISTS (
                SELECT FROM notifications n WHERE n.change_id = t.change_id AND n.person_id = t.person_id
            )
-           AND {kept("t.change_id", "notifications")}
+           AND {scope.kept("notifications")}
     """
 
 

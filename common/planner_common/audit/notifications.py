@@ -29,7 +29,7 @@ DUE_IN = f"""
     EXCEPT
     SELECT looked.id, looked.actor FROM looked
 """
-DUE = DUE_IN.format(kept=kept("c.id", "notifications"))
+DUE = DUE_IN.format(kept=kept("notifications"))
 
 
 def faults(scope: Scope) -> str:
@@ -40,7 +40,7 @@ def faults(scope: Scope) -> str:
           FROM ({DUE}) due
           FULL JOIN (
               SELECT t.change_id, t.person_id
-                FROM {scope.rows("notifications")} AND {kept("t.change_id", "notifications")}
+                FROM {scope.rows("notifications")} AND {scope.kept("notifications")}
           ) there
          USING (change_id, person_id)
          WHERE due.change_id IS NULL OR there.change_id IS NULL

@@ -21,16 +21,12 @@ LAST_ID = 2**63 - 1
 HORIZONS = text("SELECT name, at FROM horizons")
 
 
-def kept(change: str, table: str) -> str:
-    """Whether what belongs to that change must still be in this table, as SQL: it was not fanned out before the table's
-    horizon, nor is it of an event that is being pruned."""
+def kept(table: str) -> str:
+    """Whether what belongs to a change `c` must still be in this table, as SQL: it was not fanned out before the
+    table's horizon, nor is it of an event that is being pruned."""
     return f"""
-        NOT EXISTS (
-            SELECT FROM changes old
-             WHERE old.id = {change} AND old.fanned_out_at < (SELECT at FROM horizons WHERE name = '{table}')
-        ) AND NOT EXISTS (
-            SELECT FROM events gone JOIN changes old ON old.event_id = gone.id WHERE gone.purging AND old.id = {change}
-        )
+        (c.fanned_out_at < (SELECT at FROM horizons WHERE name = '{table}')) IS NOT TRUE
+        AND NOT EXISTS (SELECT FROM events gone WHERE gone.purging AND gone.id = c.event_id)
     """
 
 
@@ -60,6 +56,12 @@ class Scope:
         if self.whole:
             return f"{table} t WHERE t.change_id IS NOT NULL"
         return f"{table} t JOIN changes c ON c.id = t.change_id WHERE t.change_id >= :first AND {IN_SCOPE}"
+
+    def kept(self, table: str) -> str:
+        """Of those rows: whether what belongs to the change of `t` must still be in this table."""
+        if self.whole:
+            return f"NOT EXISTS (SELECT FROM changes c WHERE c.id = t.change_id AND NOT ({kept(table)}))"
+        return kept(table)
 
     def values(self) -> dict[str, Any]:
         return {
