@@ -117,6 +117,9 @@ def made(changes: list[tuple[int, UUID]] | None) -> dict[str, Any]:
     """What a line of the log says of the changes, with their events, that a request has made."""
     if not changes:
         return {}
+    if len(changes) == 1:
+        [(change, event)] = changes
+        return {"change_ids": [change], "event_id": str(event)}
     events = {event for _, event in changes}
     return {
         "change_ids": [change for change, _ in changes[:NAMED]],

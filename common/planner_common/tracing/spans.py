@@ -2,7 +2,7 @@
 
 Instrumentation packages are not used: that of SQLAlchemy refuses 2.1, that of asyncpg wraps methods that SQLAlchemy
 does not call, that of Redis would tell of each look for messages, that of ASGI would tell URLs with their tokens
-(docs/decisions/0018-spans-by-hand.md).
+(docs/decisions/0019-spans-by-hand.md).
 
 A change carries the context of its request in its row. Whoever goes on with it begins a span in that trace; a message
 or a task that goes on with several begins one in each. The first of them is the one that runs: SQL is below it, and the
