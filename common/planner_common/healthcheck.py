@@ -7,7 +7,6 @@ Exits 0 or 1, and 2 if it was asked wrongly.
 """
 
 import os
-import socket
 import sys
 import time
 
@@ -16,6 +15,8 @@ TIMEOUT = 3.0
 
 def answers(url: str) -> str | None:
     """What is wrong with the answer to a plain `http://host:port/path`; None if it is 200."""
+    import socket  # noqa: PLC0415  # of no use for a file, and half of what looking at one would cost
+
     address, _, path = url.removeprefix("http://").partition("/")
     host, _, port = address.partition(":")
     try:

@@ -1,4 +1,4 @@
-"""A mail server that takes every mail and prints its recipient, with nothing but Python: it runs in a container."""
+"""A mail server that takes every mail and prints its recipient and Message-ID. In a container: so Python alone."""
 
 import socketserver
 
@@ -18,9 +18,11 @@ class Conversation(socketserver.StreamRequestHandler):
                     self.wfile.write(b"250 2.1.5 yes\r\n")
                 case b"DATA":
                     self.wfile.write(b"354 go on\r\n")
-                    while self.rfile.readline() != b".\r\n":
-                        pass
-                    print(f"mail to {recipient}", flush=True)  # noqa: T201
+                    name = ""
+                    while (said := self.rfile.readline()) not in (b".\r\n", b""):
+                        if said.lower().startswith(b"message-id:"):
+                            name = said.partition(b":")[2].strip().decode()
+                    print(f"mail to {recipient} {name}", flush=True)  # noqa: T201
                     self.wfile.write(b"250 2.0.0 taken\r\n")
                 case b"QUIT":
                     self.wfile.write(b"221 2.0.0 bye\r\n")

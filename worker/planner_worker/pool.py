@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from billiard.exceptions import RestartFreqExceeded
 from billiard.pool import ACK, READY, RUN
 from celery.concurrency import asynpool, prefork
 from planner_common import metrics
@@ -42,7 +43,7 @@ class Pool(asynpool.AsynPool):
         """For how many seconds no child said anything although there is work and none is at it."""
         self.stopping = 0
         """For how many seconds the worker has been told to stop."""
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]  # Celery has no types
         hear = self._result_handler.state_handlers
         for kind, heard in ((asynpool.WORKER_UP, self.is_up), (ACK, self.began), (READY, self.ended)):
             hear[kind] = both(heard, hear[kind])
@@ -73,22 +74,20 @@ class Pool(asynpool.AsynPool):
                 self.end_the_idle()
             return
         metrics.children.set(len(self._all_inqueues))
-        children = {child.pid: child for child in self._pool}
-        self.running = {job: child for job, child in self.running.items() if child in children}
+        living = {child.pid for child in self._pool}
+        self.running = {job: child for job, child in self.running.items() if child in living}
         jobs = list(self._cache.values())
-        self.waiting = {
-            (child.pid, job._job): self.waiting.get((child.pid, job._job), 0) + 1
-            for job in jobs
-            if not job._accepted and (child := job._write_to or job._scheduled_for) and children.get(child.pid) is child
-        }
+        given = [(child.pid, job._job) for job in jobs if (child := given_to(job)) in self._pool]
+        self.waiting = {one: self.waiting.get(one, 0) + 1 for one in given}
         for (child, job), seconds in self.waiting.items():
             # One that is at a job which was forgotten when the broker went away may take the time that a job may take.
             if seconds >= (TASK_SECONDS if child in self.running.values() else STUCK_SECONDS):
                 self.waiting[child, job] = 0
                 logger.error("a child took work and did not begin it: killed", child=child, seconds=seconds)
                 metrics.children_stuck.inc()
-                os.kill(child, signal.SIGKILL)
-        idle = self._all_inqueues and not jobs and not self._putlock._waiting
+                kill(child)
+        semaphore: Any = self._putlock  # Celery's, where tasks wait for a place in the pool
+        idle = self._all_inqueues and not jobs and not semaphore._waiting
         self.silent = 0 if idle or any(job._accepted for job in jobs) else self.silent + 1
         if not self.silent:
             progressed()
@@ -100,15 +99,21 @@ class Pool(asynpool.AsynPool):
         for child in self._pool:
             if child._popen.returncode is None and child.pid not in self.running.values():
                 logger.error("a child does not stop: killed", child=child.pid)
-                os.kill(child.pid, signal.SIGKILL)
+                kill(child.pid)
 
     def end(self) -> NoReturn:
         """The pool is broken: let who started this process start it anew."""
         logger.critical("the pool of children is broken", seconds=self.silent, children=len(self._all_inqueues))
         for child in self._pool:
-            with suppress(ProcessLookupError):
-                os.kill(child.pid, signal.SIGKILL)
+            kill(child.pid)
         os._exit(STATUS)
+
+    def maintain_pool(self) -> None:
+        """Put children in the places of those that ended."""
+        try:
+            super().maintain_pool()  # type: ignore[no-untyped-call]
+        except RestartFreqExceeded:  # it has closed itself, and Celery would go on without a pool
+            self.end()
 
     def _track_child_process(self, proc: Any, hub: Any) -> None:
         """Have the main loop see that a child ends, unless it has.
@@ -117,13 +122,23 @@ class Pool(asynpool.AsynPool):
         collected yet, Celery would end the worker: «file descriptor is None» (celery 5.7.0).
         """
         if getattr(proc, "_sentinel_poll", proc) is not None:
-            super()._track_child_process(proc, hub)
+            super()._track_child_process(proc, hub)  # type: ignore[no-untyped-call]
 
 
 class TaskPool(prefork.TaskPool):
     """The pool of `worker_pool`."""
 
     Pool = Pool
+
+
+def given_to(job: Any) -> Any:
+    """The child that has a job, or is to get it, and did not begin it."""
+    return None if job._accepted else job._write_to or job._scheduled_for
+
+
+def kill(child: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
 
 
 def both(first: Callable[..., None], second: Callable[..., None]) -> Callable[..., None]:

@@ -1,6 +1,7 @@
 """The pool by itself, without a worker around it. What a worker does with it: tests/acceptance/test_children.py."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from kombu.asynchronous import Hub
@@ -17,14 +18,14 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture
-def pool(hub: Hub) -> Iterator[Pool]:
-    pool = Pool(processes=1, threads=False)
+def pool(hub: Hub) -> Iterator[Any]:
+    pool: Any = Pool(processes=1, threads=False)  # Celery has no types
     pool.register_with_event_loop(hub)
     yield pool
     pool.terminate()
 
 
-def test_a_child_that_just_ended_is_not_tracked_when_the_broker_comes_back(hub: Hub, pool: Pool) -> None:
+def test_a_child_that_just_ended_is_not_tracked_when_the_broker_comes_back(hub: Hub, pool: Any) -> None:
     """The end of a child is seen a moment before it can be collected: in that moment the broker comes back."""
     (child,) = pool._pool
     pool._untrack_child_process(child, hub)
