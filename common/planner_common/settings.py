@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     database_pool: int = Field(default=10, ge=1)
     """Connections to PostgreSQL that one API process keeps."""
     cache_seconds: int = Field(default=300, ge=1)
-    """How long an answer stays in the cache. It can't be stale: its key holds the revision."""
+    """How long an answer stays in the cache. It can't be stale: its key holds revision and time of the last change."""
 
     # ---- the dispatcher and the workers
     lease_seconds: float = Field(default=5.0, gt=0)
@@ -198,7 +198,7 @@ class Settings(BaseSettings):
 
     # ---- every service
     watchdog_seconds: float = Field(default=60, ge=0)
-    """A process whose loop, or whose pool of children, makes no progress for so long ends, to be started anew. 0: never."""
+    """A process whose loop, or pool of children, makes no progress for so long ends, to be started anew. 0: never."""
     log_format: Literal["auto", "json", "console"] = "auto"
     """`auto`: coloured on a terminal, JSON elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
