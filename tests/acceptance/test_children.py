@@ -13,6 +13,7 @@ import psutil
 import pytest
 from planner_common.messages import Task
 from planner_local.client import Person, connect
+from planner_local.servers import free_port
 from planner_local.supervisor import Service, Supervised
 from planner_worker.app import app
 from planner_worker.pool import STATUS, STUCK_SECONDS
@@ -72,7 +73,7 @@ async def test_frozen_children_are_replaced_and_everyone_is_told(system: System,
     async with load(system):
         await replaced(system, frozen)
     assert metric(system, "planner_worker_stuck_children_total") == number
-    assert metric(system, "planner_worker_children") == 2
+    await asyncio.to_thread(until, lambda: metric(system, "planner_worker_children") == 2, "both take work")
 
 
 async def test_a_child_that_is_frozen_at_work_is_ended_by_the_time_limit(system: System) -> None:
@@ -117,8 +118,9 @@ async def test_a_pool_whose_children_all_die_ends_the_worker_which_is_started_ag
     system.stop("worker")
     lines: list[str] = []
     command = [sys.executable, "-c", BROKEN.format(file=str(broken))]
-    environment = {**system._environment(), "HEARTBEAT_FILE": str(system.folder / "heartbeat")}
-    service = Service(command, environment, heartbeat=system.folder / "heartbeat")
+    heartbeat = system.folder / "heartbeat"
+    settings = {"HEARTBEAT_FILE": str(heartbeat), "WORKER_METRICS_PORT": str(free_port())}
+    service = Service(command, {**system._environment(), **settings}, heartbeat=heartbeat)
 
     def write(_name: str, line: str) -> None:
         lines.append(line)
