@@ -16,7 +16,7 @@ import yaml
 from planner_local.servers import free_port
 
 from tests.hooks import HookSink
-from tests.smtp import Sink
+from tests.smtp import Mail, Sink
 from tests.system import answers, until
 
 ROOT = Path(__file__).parents[1]
@@ -250,8 +250,7 @@ def test_it_is_mailed_and_posted_once_and_what_follows_from_it_only_when_it_is_o
         (mail,) = smtp.wait(1)
         assert (mail.sender, mail.recipients) == ("planner@example.org", ["ops@example.org"])
         assert mail.parsed()["Subject"] == "[FIRING] Planner: PlannerWorkersGone"
-        (text,) = mail.parsed().iter_parts()
-        said = text.get_content().replace("\r\n", "\n")
+        said = text_of(mail)
         assert said.startswith("FIRING PlannerWorkersGone (critical), since 2")
         assert "\nIt is so.\nFirst: `ls`\nhttp://127.0.0.1/page.md\n" in said
         assert posted(hooks, 1) == [("firing", {"PlannerWorkersGone"})]
@@ -259,9 +258,16 @@ def test_it_is_mailed_and_posted_once_and_what_follows_from_it_only_when_it_is_o
         alertmanager.tell(["PlannerWorkersGone"], over=True)
         expected = {("FIRING", "PlannerCanaryLate"), ("FIRING", "PlannerLeaseExpiries")}
         until(lambda: expected <= subjects(smtp), "what followed is mailed")
+        assert any("RESOLVED PlannerWorkersGone" in text_of(mail) for mail in smtp.mails())
         until(lambda: {one for _, names in posted(hooks, 1) for one in names} == {
             "PlannerWorkersGone", "PlannerCanaryLate", "PlannerLeaseExpiries",
         }, "and posted")  # fmt: skip
+
+
+def text_of(mail: Mail) -> str:
+    (part,) = mail.parsed().iter_parts()
+    text: str = part.get_content()
+    return text.replace("\r\n", "\n")
 
 
 def subjects(smtp: Sink) -> set[tuple[str, str]]:
