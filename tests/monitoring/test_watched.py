@@ -2,11 +2,12 @@
 
 import re
 import subprocess
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.compose.stack import compose, python
+from tests.compose.stack import compose, python, until
 from tests.monitoring import asking, scale
 from tests.monitoring.conftest import JOBS, failures, jobs_up
 
@@ -32,16 +33,26 @@ def test_every_target_is_up() -> None:
     assert jobs_up() == JOBS, failures()
 
 
+WRITTEN: list[dict[str, Any]] = [
+    rule
+    for file in sorted((scale.SOURCE / "rules").glob("*.yml"))
+    for group in yaml.safe_load(file.read_text())["groups"]
+    for rule in group["rules"]
+]
+SILENT = ("planner:slo_burning:fast", "planner:slo_burning:slow")
+"""What is recorded only while something is wrong."""
+
+
 def test_every_rule_is_loaded_and_evaluates() -> None:
-    written = [
-        rule.get("alert") or rule["record"]
-        for file in sorted((scale.SOURCE / "rules").glob("*.yml"))
-        for group in yaml.safe_load(file.read_text())["groups"]
-        for rule in group["rules"]
-    ]
     rules = asking.rules()
-    assert sorted(rule["name"] for rule in rules) == sorted(written)
+    assert sorted(rule["name"] for rule in rules) == sorted(rule.get("alert") or rule["record"] for rule in WRITTEN)
     assert {rule["name"]: rule.get("lastError", "") for rule in rules if rule["health"] != "ok"} == {}
+
+
+@pytest.mark.parametrize("name", sorted({rule["record"] for rule in WRITTEN if "record" in rule} - {*SILENT}))
+def test_what_is_recorded_is_there(name: str) -> None:
+    until(lambda: asking.query(name), f"{name} is recorded")
+    assert [labels for labels, number in asking.query(name) if not number >= 0] == []
 
 
 def test_prometheus_tells_alertmanager() -> None:
