@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
 from planner_api import description, errors
-from planner_api.database import DatabaseAwayError, make_engine
+from planner_api.database import DatabaseAwayError, make_engine, show
 from planner_api.limits import RateLimits
 from planner_api.middleware import Requests
 from planner_api.passwords import Passwords
@@ -115,6 +115,7 @@ def create_app(settings: Settings, presence: Presence | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
         state.engine = make_engine(settings)
+        pool = asyncio.create_task(show(state.engine))
         state.autocommit = state.engine.execution_options(isolation_level="AUTOCOMMIT")  # the same connections
         probe, cache_client = make_client(settings.limits()), make_client(settings.cache())
         state.guard = Guard(probe)
@@ -140,6 +141,7 @@ def create_app(settings: Settings, presence: Presence | None = None) -> FastAPI:
             await state.rate_limits.close()
             await cache_client.aclose()
             await probe.aclose()
+            pool.cancel()
             await state.engine.dispose()
             await asyncio.to_thread(tracing.stop)
 

@@ -1,5 +1,6 @@
 """The API's connections to PostgreSQL: asyncpg under SQLAlchemy Core."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,8 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry, NullPool
 STATEMENT_SECONDS = 20
 CONNECT_SECONDS = 3
 ACQUIRE_SECONDS = 5
-USED, IDLE = metrics.pool_connections.labels("used"), metrics.pool_connections.labels("idle")
+SHOWN_SECONDS = 1.0
+"""How often it is shown what the pool has. At each request it would be a third of what metrics cost."""
 
 
 class DatabaseAwayError(Exception):
@@ -46,6 +48,17 @@ def renew_closed(connection: Any, _record: ConnectionPoolEntry, _proxy: PoolProx
     """
     if connection.driver_connection.is_closed():
         raise InvalidatePoolError
+
+
+async def show(engine: AsyncEngine) -> None:
+    """Show what the engine's pool has, for ever."""
+    used, idle = metrics.pool_connections.labels("used"), metrics.pool_connections.labels("idle")
+    while True:
+        pool = engine.sync_engine.pool  # another one after PostgreSQL was away
+        assert isinstance(pool, AsyncAdaptedQueuePool)  # noqa: S101  # for mypy
+        used.set(pool.checkedout())
+        idle.set(pool.checkedin())
+        await asyncio.sleep(SHOWN_SECONDS)
 
 
 def make_engine_for_one(settings: Settings, application_name: str) -> AsyncEngine:
@@ -92,20 +105,10 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             metrics.pool_timeouts.inc()
         raise DatabaseAwayError(type(error).__name__) from error
     metrics.pool_wait_seconds.observe(time.perf_counter() - asked)
-    _count(engine)
     try:
         yield connection
     finally:
         await connection.close()
-        _count(engine)
-
-
-def _count(engine: AsyncEngine) -> None:
-    """Show what the pool has; each process when it takes a connection and when it gives one back, which is cheap."""
-    pool = engine.sync_engine.pool
-    assert isinstance(pool, AsyncAdaptedQueuePool)  # noqa: S101  # for mypy
-    USED.set(pool.checkedout())
-    IDLE.set(pool.checkedin())
 
 
 @asynccontextmanager

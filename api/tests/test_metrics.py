@@ -1,13 +1,14 @@
 """The API's metrics: of one process and of several, some of which are killed."""
 
+import asyncio
 from pathlib import Path
 
 import psutil
 import pytest
-from planner_api.database import DatabaseAwayError, begin, connect, make_engine
+from planner_api.database import DatabaseAwayError, begin, connect, make_engine, show
 from planner_common.settings import Settings
 
-from api.tests.conftest import PASSWORD
+from api.tests.conftest import PASSWORD, until
 from api.tests.test_launcher import LIVEZ, Api, started
 from common.tests.samples import sample
 
@@ -77,25 +78,28 @@ def test_one_process_keeps_its_numbers_in_memory(settings: Settings, tmp_path: P
 
 
 async def test_the_pool_shows_what_is_used_and_who_waits(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    def shown() -> tuple[float, float]:
+    def shown(used: int, idle: int) -> bool:
         name = "planner_database_pool_connections"
-        return sample(name, state="used"), sample(name, state="idle")
+        return (sample(name, state="used"), sample(name, state="idle")) == (used, idle)
 
     monkeypatch.setattr("planner_api.database.ACQUIRE_SECONDS", 0.1)
+    monkeypatch.setattr("planner_api.database.SHOWN_SECONDS", 0.01)
     engine = make_engine(settings.model_copy(update={"database_pool": 2}))
+    showing = asyncio.create_task(show(engine))
     assert sample("planner_database_pool_limit") == 2
     waits, timeouts = sample("planner_database_pool_wait_seconds_count"), sample("planner_database_pool_timeouts_total")
     try:
         async with begin(engine):
-            assert shown() == (1, 0)
+            await until(lambda: shown(1, 0))
             async with connect(engine):
-                assert shown() == (2, 0)
+                await until(lambda: shown(2, 0))
                 with pytest.raises(DatabaseAwayError):
                     async with connect(engine):
                         pass
                 assert sample("planner_database_pool_timeouts_total") == timeouts + 1
-            assert shown() == (1, 1)
-        assert shown() == (0, 2)
+            await until(lambda: shown(1, 1))
+        await until(lambda: shown(0, 2))
         assert sample("planner_database_pool_wait_seconds_count") == waits + 2
     finally:
+        showing.cancel()
         await engine.dispose()
