@@ -1,5 +1,6 @@
 """A mail server that takes every mail and prints its recipient and Message-ID. In a container: so Python alone."""
 
+import os
 import socketserver
 
 
@@ -22,7 +23,7 @@ class Conversation(socketserver.StreamRequestHandler):
                     while (said := self.rfile.readline()) not in (b".\r\n", b""):
                         if said.lower().startswith(b"message-id:"):
                             name = said.partition(b":")[2].strip().decode()
-                    print(f"mail to {recipient} {name}", flush=True)  # noqa: T201
+                    os.write(1, f"mail to {recipient} {name}\n".encode())  # in one piece, whatever other threads say
                     self.wfile.write(b"250 2.0.0 taken\r\n")
                 case b"QUIT":
                     self.wfile.write(b"221 2.0.0 bye\r\n")

@@ -18,7 +18,7 @@ from tests.system import Outside
 pytestmark = [pytest.mark.compose, pytest.mark.usefixtures("watched")]
 
 PANELS = [
-    pytest.param(made["uid"], panel, id=f"{made['uid']}: {panel['title']}")
+    (made["uid"], panel)
     for made in map(json.loads, make_dashboards.files().values())
     for panel in made["panels"]
     if panel["type"] != "row"
@@ -44,7 +44,7 @@ def series(panel: dict[str, Any], traffic: Traffic) -> dict[str, float]:
     return found
 
 
-@pytest.mark.parametrize(("uid", "panel"), PANELS)
+@pytest.mark.parametrize(("uid", "panel"), PANELS, ids=[f"{uid}: {panel['title']}" for uid, panel in PANELS])
 def test_a_panel_says_what_is(uid: str, panel: dict[str, Any], traffic: Traffic) -> None:
     expected = after(traffic)[uid][panel["title"]]
     found = series(panel, traffic)
@@ -70,4 +70,4 @@ def lies(number: float, bounds: Bounds) -> bool:
 
 def test_nothing_is_expected_of_panels_that_are_gone(traffic: Traffic) -> None:
     titles = {(uid, title) for uid, panels in after(traffic).items() for title in panels}
-    assert titles == {(panel.values[0], panel.values[1]["title"]) for panel in PANELS}
+    assert titles == {(uid, panel["title"]) for uid, panel in PANELS}

@@ -44,7 +44,10 @@ class Pager:
     """Who is woken, from when this is made on: it is asked whenever something is waited for."""
 
     def __init__(self) -> None:
+        self.rings: set[str] = set()
+        """For what, when it was asked last."""
         self.rang: set[str] = set()
+        """For what, so far."""
 
     def until_fires(self, alert: str) -> None:
         until(lambda: alert in self.look(), f"{alert} fires", SECONDS)
@@ -54,14 +57,20 @@ class Pager:
 
     def until_quiet(self) -> None:
         """Nobody would be woken any more."""
+
+        def quiet() -> bool:
+            self.look()
+            return not self.rings
+
         try:
-            until(lambda: self.look() is not None and not asking.paging(), "nobody is woken", SECONDS)
+            until(quiet, "nobody is woken", SECONDS)
         except TimeoutError:
-            pytest.fail(f"still, after {SECONDS} s: {asking.paging()}")
+            pytest.fail(f"still, after {SECONDS} s: {self.rings}")
 
     def look(self) -> dict[str, str]:
         """What fires."""
-        self.rang |= asking.paging()
+        self.rings = asking.paging()
+        self.rang |= self.rings
         return asking.firing()
 
 
