@@ -66,6 +66,6 @@ def test_a_service_that_stands_still_ends(system: System, service: str) -> None:
         has_something_to_say(system, service)
         until(lambda: system.pid(service) is None, "it has ended")
         assert system.processes.pop(service).returncode == STATUS
-        assert "most recent call first" in system.log(service), "where its threads stood"
+        assert "most recent call first" in system.log(service, lines=1000), "where its threads stood"
     finally:
         os.close(log.pipe)

@@ -4,6 +4,7 @@ Imported by workers alone (it is one of the application's `include`), so that se
 """
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -33,6 +34,12 @@ def set_up_logging(**_signal: Any) -> None:
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
     logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)
     worker.safe_say = lambda *_said: None  # plain text, past all logging
+
+
+@signals.worker_shutting_down.connect
+def stopping(how: str, **_signal: Any) -> None:
+    """Say so from a thread: this is a signal's handler, which may have come in the middle of another line."""
+    threading.Thread(target=logger.info, args=("stopping",), kwargs={"how": how.lower()}).start()
 
 
 @signals.worker_shutdown.connect

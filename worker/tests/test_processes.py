@@ -382,7 +382,7 @@ def test_a_stopping_worker_finishes_its_task(
                 app.send_task(Task.FAN_OUT.value, ([event.creation],), ignore_result=True, connection=broker)
             until(lambda: worker_waits(domain), "the task is blocked")
             worker.process.terminate()
-            until(lambda: "Warm shutdown" in worker.output.read_text(), "the worker is told to stop")
+            until(lambda: worker.says("stopping"), "the worker is told to stop")
             assert domain.pending() == [event.creation]
     finally:
         assert worker.stop() == 0

@@ -82,7 +82,7 @@ def told(domain: Domain, *, days: int, state: State = State.SENT) -> Event:
     domain.connection.execute(AGE_DELIVERIES, values)
     domain.connection.execute(
         text("""
-            UPDATE delivery_attempts a SET delivery_id = d.id, started_at = d.created_at, finished_at = d.finished_at
+            UPDATE delivery_attempts a SET delivery_id = d.id, started_at = d.finished_at, finished_at = d.finished_at
               FROM deliveries d WHERE a.delivery_id = :was AND d.change_id = :change
         """),
         values,
