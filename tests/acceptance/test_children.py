@@ -96,6 +96,7 @@ async def test_a_child_that_is_frozen_at_work_is_ended_by_the_time_limit(system:
     system.start("dispatcher")
     assert await asyncio.to_thread(system.faults) == (0, 0, 0)
     assert system.stop("worker") == 0, "the other, frozen and never given anything, does not keep it"
+    assert "a child does not stop: killed" in system.log("worker"), "nor until all that is left is cut off"
 
 
 BROKEN = """

@@ -35,11 +35,13 @@ def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for path in (folder, *list(folder.parents)[:2]):
         path.chmod(0o755)  # the services are other users
     (folder / "url").write_text("smtp://sink:2525\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SMTP_URL_FILE", str(folder / "url"))
-        up("--no-deps", "api", "worker")
-        yield name
-    run("docker", "rm", "--force", name)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SMTP_URL_FILE", str(folder / "url"))
+            up("--no-deps", "api", "worker")
+            yield name
+    finally:
+        run("docker", "rm", "--force", name)
     up()
 
 
