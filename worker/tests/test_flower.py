@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from flower.urls import handlers
 from planner_common.messages import Queue, Task
@@ -107,8 +108,10 @@ def test_nothing_is_shown_without_the_login(flower: Flower) -> None:
     assert {"/metrics", "/tasks", "/api/workers"} < asked
     for path in sorted(asked):
         for method in ("GET", "POST"):
-            answer = flower.request(method, path, auth=None)
-            assert answer.status_code in (401, 405), path
+            for login in (None, ("planner", "another")):
+                assert flower.request(method, path, auth=login).status_code in (401, 405), path
+    assert PASSWORD not in " ".join(psutil.Process(flower.process.pid).cmdline())
+    assert PASSWORD not in flower.output.read_text()
 
 
 def test_nothing_can_be_done_unless_it_is_turned_on(flower: Flower) -> None:
@@ -168,3 +171,15 @@ def test_it_forgets_the_oldest(flower: Flower, valkey: Valkey) -> None:
     until(lambda: flower.get(last).status_code == 200, "it knows the last")
     assert flower.get("/api/task/info/00000").status_code == 404
     assert len(flower.get("/api/tasks").json()) == MAX_TASKS
+
+
+def test_it_needs_a_password(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "planner_worker.flower"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert "FLOWER_PASSWORD" in done.stderr

@@ -26,10 +26,10 @@ from sqlalchemy import Engine, text
 
 from common.tests.domain import Domain
 from tests.system import until
+from worker.tests.test_flower import running
 
 ANN, BOB = "ann@example.org", "bob@example.org"
 CHILDREN = 2
-PASSWORD = "a password for Flower"
 
 
 class Process:
@@ -266,27 +266,6 @@ def test_the_application_is_imported_without_any_settings() -> None:
     assert done.stdout == b"planner\n"
 
 
-@pytest.fixture(scope="module")
-def flower(
-    tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], worker: Process
-) -> Iterator[tuple[Process, httpx.Client]]:
-    port = free_port()
-    flower = Process(
-        "planner_worker.flower",
-        tmp_path_factory.mktemp("flower"),
-        environment,
-        FLOWER_PORT=port,
-        FLOWER_PASSWORD=PASSWORD,
-    )
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
-        try:
-            until(lambda: flower.says("ready"), "Flower is ready")
-            yield flower, client
-        finally:
-            status = flower.stop()
-    assert status == 0, flower.output.read_text()
-
-
 @pytest.mark.skipif(not hasattr(psutil, "RLIMIT_FSIZE"), reason="this system has no such limit on a process")
 def test_a_redis_whose_disk_is_full_is_waited_for(
     worker: Process, valkey: Valkey, domain: Domain, send: Callable[..., str]
@@ -316,54 +295,26 @@ def test_a_redis_whose_disk_is_full_is_waited_for(
     assert worker.process.poll() is None
 
 
-def test_flower_asks_for_a_login(flower: tuple[Process, httpx.Client]) -> None:
-    process, client = flower
-    for page in ("/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks"):
-        assert client.get(page).status_code == 401
-        assert client.get(page, auth=("planner", "another")).status_code == 401
-        assert client.get(page, auth=("planner", PASSWORD)).status_code == 200
-    assert client.get("/healthcheck").status_code == 200
-    assert PASSWORD not in " ".join(psutil.Process(process.process.pid).cmdline())
-    assert PASSWORD not in process.output.read_text()
-
-
 def test_flower_shows_workers_queues_and_tasks_by_name(
-    flower: tuple[Process, httpx.Client], worker: Process, domain: Domain, send: Callable[..., str]
+    tmp_path: Path, environment: dict[str, str], worker: Process, domain: Domain, send: Callable[..., str]
 ) -> None:
-    client = flower[1]
-    client.auth = httpx.BasicAuth("planner", PASSWORD)
-    task_id = send(domain.event(ANN, BOB).creation)
+    event = domain.event(ANN, BOB)
+    with running(tmp_path, environment) as flower:
 
-    def task() -> Any:
-        return client.get("/api/tasks").json().get(task_id, {})
+        def done() -> list[Any]:
+            """Sent again and again, for it may not listen yet."""
+            sent.append(send(event.creation))
+            tasks = flower.get("/api/tasks").json()
+            return [tasks[one] for one in sent if tasks.get(one, {}).get("state") == "SUCCESS"]
 
-    until(lambda: task().get("state") == "SUCCESS", "Flower knows the task")
-    assert task()["name"] == Task.FAN_OUT
-    assert task()["worker"].startswith("worker@")
-    (queues,) = [found["active_queues"] for found in client.get("/api/workers?refresh=1").json().values()]
-    assert {queue["name"] for queue in queues} == set(Queue)
-    assert {queue["name"] for queue in client.get("/api/queues/length").json()["active_queues"]} == set(Queue)
-
-
-def test_flower_only_looks(flower: tuple[Process, httpx.Client], worker: Process) -> None:
-    client = flower[1]
-    client.auth = httpx.BasicAuth("planner", PASSWORD)
-    name = next(iter(client.get("/api/workers?refresh=1").json()))
-    assert client.post(f"/api/worker/shutdown/{name}").status_code == 403
-    assert client.post(f"/api/task/async-apply/{Task.PRUNE}").status_code == 403
-    assert worker.process.poll() is None
-
-
-def test_flower_needs_a_password(environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "planner_worker.flower"],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 78
-    assert "FLOWER_PASSWORD" in done.stderr
+        sent: list[str] = []
+        until(done, "Flower knows a task", every=0.5)
+        task = done()[0]
+        assert task["name"] == Task.FAN_OUT
+        assert task["worker"].startswith("worker@")
+        (queues,) = [found["active_queues"] for found in flower.get("/api/workers?refresh=1").json().values()]
+        assert {queue["name"] for queue in queues} == set(Queue)
+        assert {queue["name"] for queue in flower.get("/api/queues/length").json()["active_queues"]} == set(Queue)
 
 
 def test_a_stopping_worker_finishes_its_task(
