@@ -33,7 +33,7 @@ cache_reads = Counter(
     "planner_cache_reads",
     "Reads of the answer cache, by what came of them: hit, miss, error (Redis was away).",
     ["result"],
-)  # hit, miss, error
+)
 streams = Gauge("planner_streams", "Live streams open now.", multiprocess_mode="livesum")
 pool_connections = Gauge(
     "planner_database_pool_connections", "Connections to PostgreSQL that the API has, by state: used, idle.", ["state"],
