@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-STATEMENT = str(CREATE.compile(dialect=dialect.dialect()))  # type: ignore[no-untyped-call]
+COMPILED = CREATE.compile(dialect=dialect.dialect())  # type: ignore[no-untyped-call]
+STATEMENT, NAMES = str(COMPILED), COMPILED.positiontup
 ORGANIZER = UUID(os.environ["ORGANIZER"])
 PERSON = UUID(os.environ["PERSON"])
 
@@ -45,7 +46,8 @@ async def create(request: Request) -> JSONResponse:
         "people": people,
     }
     async with request.app.state.pool.acquire() as connection:
-        row = await connection.fetchrow(STATEMENT, json.dumps([event]), ORGANIZER, PERSON, True, None)
+        values = {"events": json.dumps([event]), "organizer": ORGANIZER, "actor": PERSON, "notify": True}
+        row = await connection.fetchrow(STATEMENT, *(values.get(name) for name in NAMES))
     return JSONResponse({"id": str(row["id"]), "revision": 1, **body}, 201)
 
 

@@ -342,7 +342,10 @@ async def test_what_changed_since_it_was_looked_at_is_looked_at_again(
 async def test_results_outlast_an_outage_of_postgresql(desk: Desk) -> None:
     """The connection is lost while the message is on its way: what came of it is written down all the same."""
     desk.event(ANN, BOB)
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'planner-worker'"
+    end = """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name = 'planner-worker' AND datname = current_database()
+    """
 
     async def lose_the_connection(_message: Message) -> None:
         desk.connection.exec_driver_sql(end)
