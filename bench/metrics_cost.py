@@ -1,69 +1,37 @@
-"""What metrics cost: one process of the API, asked while it counts and while it does not, in short turns.
+"""What metrics cost: one process of the API under load, which counts and does not count in short turns.
 
 Requests per second are what matters; the processor time that the server takes for a request says the same with less
 noise, where others use the machine.
 """
 
-import os
-import re
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import httpx
-import psutil
 
 from bench.ingest import event, without_ids
 from bench.load import Requests, request
 from bench.people import World
-from bench.rows import PLANNER, Goal, Row, in_turns
+from bench.rows import PLANNER, Goal, Row
 from bench.stack import Plan, Stack, stack
+from bench.switched import BLOCK
 
 OFF = "without metrics"
-SIGNALS = {PLANNER: signal.SIGUSR2, OFF: signal.SIGUSR1}
 GOALS = [Goal(OFF, ratio=0.97)]
-ROUNDS = 20
+TURNS = 200
 """For each round that is asked for: what is looked for is small."""
 
 
-class Switched:
-    """The API that runs, and what it takes to answer."""
-
-    def __init__(self, system: Stack) -> None:
-        pid = system.pid("api")
-        assert pid is not None  # for mypy
-        self.system = system
-        self.process = psutil.Process(pid)
-        self.counted = 0
-        self.milliseconds: dict[str, list[float]] = {name: [] for name in SIGNALS}
-
-    def contestants(self, requests: list[str], status: int, total: int) -> dict[str, Callable[[], float]]:
-        """Requests per second, with metrics and without."""
-        load = Requests(self.system.folder, self.system.api_port, requests, total, status=status)
-
-        def rate(name: str) -> float:
-            os.kill(self.process.pid, SIGNALS[name])
-            before = self._worked()
-            answered = load.send()
-            self.milliseconds[name].append((self._worked() - before) / total * 1000)
-            self.counted += total if name == PLANNER else 0
-            return answered.per_second
-
-        return {name: lambda name=name: rate(name) for name in SIGNALS}  # type: ignore[misc]
-
-    def _worked(self) -> float:
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
-
-    def check(self) -> None:
-        """Raise ValueError unless it counted the requests that it was to count, and no others."""
-        text = httpx.get(self.system.metrics["api"], trust_env=False).text
-        found = re.findall(r'^planner_http_requests_total\{.*route="/api/v1/events.* (\S+)$', text, re.MULTILINE)
-        if (there := sum(map(float, found))) != self.counted:
-            raise ValueError(f"{there:g} requests were counted, and {self.counted} asked while metrics were on")
+def measure(system: Stack, requests: list[str], status: int, turns: int) -> dict[str, list[list[float]]]:
+    """What the turns took, in seconds by the clock and of the processor."""
+    Requests(system.folder, system.api_port, requests, turns * BLOCK, status=status).send()
+    answer = httpx.get(f"{system.url}/turns", trust_env=False).raise_for_status()
+    took: dict[str, list[list[float]]] = answer.json()
+    return took
 
 
 def run(plan: Plan) -> Iterator[Row]:
+    turns = plan.size(plan.rounds * TURNS, 4)
     with stack(services=()) as system:
         system.commands["api"] = [sys.executable, "-m", "bench.switched"]
         system.start("api")
@@ -75,21 +43,17 @@ def run(plan: Plan) -> Iterator[Row]:
         bearer = {"Authorization": ann.bearer}
         posts = [request("POST", "/api/v1/events", without_ids(event()), **bearer) for _ in range(100)]
         get = [request("GET", f"/api/v1/events/{walk}", **bearer)]
-        api = Switched(system)
-        for what, requests, status, total in (
-            ("POST /events, 10 participants", posts, 201, plan.size(300, 50)),
-            ("GET /events/{id}, cached", get, 200, plan.size(600, 50)),
+        for what, requests, status in (
+            ("POST /events, 10 participants", posts, 201),
+            ("GET /events/{id}, cached", get, 200),
         ):
-            contestants = api.contestants(requests, status, total)
-            for contestant in contestants.values():
-                contestant()  # whatever the first requests take longer for
-            for spent in api.milliseconds.values():
-                spent.clear()
-            samples = in_turns(contestants, plan.rounds * (1 if plan.smoke else ROUNDS))
-            yield Row("metrics", what, "requests/s", samples, goals=GOALS)
-            spent_on = {name: spent[:] for name, spent in api.milliseconds.items()}
-            yield Row("metrics", "processor time of each", "ms", spent_on, more=False, goals=GOALS)
-        api.check()
+            measure(system, requests, status, 4)  # whatever the first requests take longer for
+            took = measure(system, requests, status, turns)
+            names = {PLANNER: took["on"], OFF: took["off"]}
+            rates = {name: [BLOCK / clock for clock, _ in turn] for name, turn in names.items()}
+            spent = {name: [processor / BLOCK * 1000 for _, processor in turn] for name, turn in names.items()}
+            yield Row("metrics", what, "requests/s", rates, goals=GOALS)
+            yield Row("metrics", "processor time of each", "ms", spent, more=False, goals=GOALS)
 
 
 if __name__ == "__main__":
