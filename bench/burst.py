@@ -4,14 +4,13 @@ The limit is the notifications alone, inserted by one statement; the peer is the
 for each participant, of which fewer events are made since its rate does not depend on how many there are.
 """
 
-import importlib
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 from bench.ingest import PEOPLE, USUAL, event, without_ids
 from bench.load import Requests, request
+from bench.peers import load
 from bench.people import World
 from bench.rows import LIMIT, PLANNER, Goal, Row, in_turns
 from bench.servers import serve
@@ -30,9 +29,8 @@ def run(plan: Plan) -> Iterator[Row]:
     few = plan.size(200, 10)
     with stack() as system, ExitStack() as exits, system.connect() as database:
         environment = {"DATABASE_URL": system.postgres.url(), "REDIS_URL": system.valkey.url(7)}
-        os.environ |= environment
-        workers = importlib.import_module("bench.peers.with_celery").WORKERS
-        exits.enter_context(processes(workers, environment, system.folder / "celery.log"))
+        peer = load("with_celery", environment)
+        exits.enter_context(processes(peer.WORKERS, environment, system.folder / "celery.log"))
         port = serve(exits, system, "bench.peers.fastapi_orm:app")
         (ann,) = World(database).people(1)
         bodies = [event() for _ in range(100)]

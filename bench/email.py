@@ -4,15 +4,15 @@ The limit is a bare loop that sends a prepared mail over as many connections fro
 task for each mail. All send to one and the same server.
 """
 
-import importlib
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 
+from bench.peers import load
 from bench.people import Someone, World
 from bench.rows import LIMIT, PLANNER, Goal, Row, in_turns
 from bench.stack import Plan, Stack, processes, stack
@@ -59,9 +59,9 @@ class Mailing:
         assert [loop.wait(120) for loop in loops] == [0] * PROCESSES
         return rate(self.sink, before, mails)
 
-    def task(self, mails: int) -> float:
+    def task(self, peer: ModuleType, mails: int) -> float:
         before = len(self.sink.mails())
-        importlib.import_module("bench.peers.mail_task").send(f"peer-{next(NUMBERS)}@example.net" for _ in range(mails))
+        peer.send(f"peer-{next(NUMBERS)}@example.net" for _ in range(mails))
         return rate(self.sink, before, mails)
 
 
@@ -86,16 +86,15 @@ def run(plan: Plan) -> Iterator[Row]:
         system.settings = {**system.settings, **settings(sink)}
         system.start("worker")
         system.ready("worker")
-        os.environ |= {"REDIS_URL": system.valkey.url(7), "SMTP_PORT": str(sink.port)}
-        workers = importlib.import_module("bench.peers.mail_task").WORKERS
         environment = {"REDIS_URL": system.valkey.url(7), "SMTP_PORT": str(sink.port)}
-        exits.enter_context(processes(workers, environment, system.folder / "mail_task.log"))
+        peer = load("mail_task", environment)
+        exits.enter_context(processes(peer.WORKERS, environment, system.folder / "mail_task.log"))
         mailing = Mailing(system, sink, ann)
-        mailing.task(10)
+        mailing.task(peer, 10)
         contestants = {
             PLANNER: lambda: mailing.planner(mails),
             LIMIT: lambda: mailing.loop(mails, mail),
-            USUAL: lambda: mailing.task(few),
+            USUAL: lambda: mailing.task(peer, few),
         }
         goals = [Goal(LIMIT, ratio=0.7), Goal(USUAL, ratio=5)]
         yield Row("email", f"{mails:,} mails", "mails/s", in_turns(contestants, plan.rounds), goals=goals)

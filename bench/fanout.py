@@ -4,8 +4,6 @@ The limit is the same rows inserted into the same table by one statement and not
 recipient; their rate does not depend on how many there are, so they are measured with fewer.
 """
 
-import importlib
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +12,7 @@ from types import ModuleType
 
 import psycopg
 
+from bench.peers import load
 from bench.people import World
 from bench.rows import LIMIT, PLANNER, Contestant, Goal, Row, in_turns
 from bench.stack import Plan, Stack, processes, stack
@@ -84,11 +83,10 @@ class Peer:
 
 def peer(exits: ExitStack, system: Stack, name: str, people: list[str]) -> Contestant:
     """Start a peer's workers, and let it tell one person, so that it has begun."""
-    os.environ |= {"DATABASE_URL": system.postgres.url(), "REDIS_URL": system.valkey.url(7)}
-    module = importlib.import_module(f"bench.peers.with_{name}")
+    environment = {"DATABASE_URL": system.postgres.url(), "REDIS_URL": system.valkey.url(7)}
+    module = load(f"with_{name}", environment)
     if prepare := getattr(module, "prepare", None):
         prepare()
-    environment = {"DATABASE_URL": system.postgres.url(), "REDIS_URL": system.valkey.url(7)}
     exits.enter_context(processes(module.WORKERS, environment, system.folder / f"{name}.log"))
     database = exits.enter_context(system.connect())
     Peer(module, database, people[:1]).rate()

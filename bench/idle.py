@@ -1,5 +1,6 @@
 """The whole stack of `make up`, which nobody uses: what it keeps in memory, and what it does all the same."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def run(plan: Plan) -> Iterator[Row]:
         with log.open("wb") as output:
             up = subprocess.Popen(
                 tied([sys.executable, "-m", "planner_local", "up"], signal.SIGINT),
-                env=environment, cwd=folder, stdout=output, stderr=output,
+                env=environment, cwd=folder, stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
         try:
             until(lambda: b"Planner is up" in log.read_bytes(), "the stack is up", 180)
@@ -58,7 +59,7 @@ def run(plan: Plan) -> Iterator[Row]:
             memory, after, by_program = used(main)
             processor = (after - before) / (time.monotonic() - started) * 100
         finally:
-            up.send_signal(signal.SIGINT)
+            os.killpg(up.pid, signal.SIGINT)  # as Ctrl-C does: the stack is a child of a process that guards it
             up.wait(120)
     note = ", ".join(f"{name} {own:.0f}" for name, own in sorted(by_program.items(), key=lambda item: -item[1]))
     yield Row("idle", "memory of all", "MB", {PLANNER: [memory]}, more=False, goals=[Goal(at_most=MEMORY)], note=note)

@@ -5,19 +5,19 @@ that a waiting client sees the end of. The peer has no stream: its client asks e
 """
 
 import asyncio
-import importlib
-import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from itertools import count
 from statistics import quantiles
+from typing import Any
 
 import httpx
 from planner_local.client import Person, connect
 from planner_local.watch import Inbox
 from redis import Redis
 
+from bench.peers import load
 from bench.rows import LIMIT, PLANNER, Goal, Row
 from bench.servers import serve
 from bench.stack import Plan, Stack, processes, stack
@@ -52,8 +52,7 @@ async def planner(system: Stack, number: int) -> AsyncIterator[float]:
                 await asyncio.sleep(PAUSE)
 
 
-def bare(system: Stack, number: int) -> Iterator[float]:
-    task = importlib.import_module("bench.peers.with_celery").nothing
+def bare(system: Stack, task: Any, number: int) -> Iterator[float]:
     redis = Redis.from_url(system.valkey.url(7))
     with system.connect() as database:
         for one in range(number + WARM_UP):
@@ -99,13 +98,12 @@ def run(plan: Plan) -> Iterator[Row]:
     number = plan.size(200, 10)
     with stack() as system, ExitStack() as exits:
         settings = {"DATABASE_URL": system.postgres.url(), "REDIS_URL": system.valkey.url(7)}
-        os.environ |= settings
-        workers = importlib.import_module("bench.peers.with_celery").WORKERS
-        exits.enter_context(processes(workers, settings, system.folder / "celery.log"))
+        peer = load("with_celery", settings)
+        exits.enter_context(processes(peer.WORKERS, settings, system.folder / "celery.log"))
         port = serve(exits, system, "bench.peers.fastapi_orm:app")
         samples = {
             PLANNER: asyncio.run(collect(system, number)),
-            LIMIT: list(bare(system, number)),
+            LIMIT: list(bare(system, peer.nothing, number)),
             POLLING: list(polling(port, plan.size(40, 3))),
         }
         yield Row("latency", "request to live stream, median", "ms", samples, more=False, goals=[Goal(at_most=30)])
