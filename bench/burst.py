@@ -28,27 +28,25 @@ def run(plan: Plan) -> Iterator[Row]:
     events = plan.size(2_000, 50)
     few = plan.size(200, 10)
     with stack() as system, ExitStack() as exits, system.connect() as database:
-        environment = {"DATABASE_URL": system.postgres.url(), "REDIS_URL": system.valkey.url(7)}
-        peer = load("with_celery", environment)
-        exits.enter_context(processes(peer.WORKERS, environment, system.folder / "celery.log"))
+        peer = load("with_celery", system.for_peers())
+        exits.enter_context(processes(peer.WORKERS, system.for_peers(), system.folder / "celery.log"))
         port = serve(exits, system, "bench.peers.fastapi_orm:app")
-        (ann,) = World(database).people(1)
+        world = World(database)
+        (ann,) = world.people(1)
         bodies = [event() for _ in range(100)]
         plain = [request("POST", "/events", body) for body in bodies]
         ours = [request("POST", "/api/v1/events", without_ids(body), Authorization=ann.bearer) for body in bodies]
 
         def told(requests: Requests) -> float:
             """Notifications per second, from the first request to the last notification."""
-            database.execute("TRUNCATE notifications")
-            database.execute("CHECKPOINT")
+            world.clear()
             due = requests.total * PEOPLE
             answered = requests.send()
             until(lambda: database.execute(COUNT).fetchone() == (due,), "all are told", 300)
             return due / (time.time() - answered.began)
 
         def by_hand() -> float:
-            database.execute("TRUNCATE notifications")
-            database.execute("CHECKPOINT")
+            world.clear()
             started = time.perf_counter()
             database.execute(BY_HAND, [events, PEOPLE])
             return events * PEOPLE / (time.perf_counter() - started)

@@ -44,22 +44,17 @@ class Fair:
 
     def planner(self) -> float:
         """Notifications per second, from the commit on."""
-        self._clear()
+        self.world.clear()
         change = self.world.change(self.event, self.organizer, self.people)
         committed = time.perf_counter()
         until(lambda: self.database.execute(TOLD, [change]).fetchone(), "all are told", 600, every=0.002)
         return self.people / (time.perf_counter() - committed)
 
     def limit(self) -> float:
-        self._clear()
+        self.world.clear()
         started = time.perf_counter()
         self.database.execute(BY_HAND, [next(NUMBERS), self.event])
         return self.people / (time.perf_counter() - started)
-
-    def _clear(self) -> None:
-        """Each begins with an empty table, and with nothing left to be written to disk."""
-        self.database.execute("TRUNCATE notifications")
-        self.database.execute("CHECKPOINT")
 
 
 class Peer:
@@ -72,8 +67,7 @@ class Peer:
 
     def rate(self) -> float:
         """Notifications per second."""
-        self.database.execute("TRUNCATE notifications")
-        self.database.execute("CHECKPOINT")
+        World(self.database).clear()
         started = time.perf_counter()
         self.module.send(next(NUMBERS), self.people)
         count_all = "SELECT count(*) = %s FROM notifications"
@@ -83,11 +77,10 @@ class Peer:
 
 def peer(exits: ExitStack, system: Stack, name: str, people: list[str]) -> Contestant:
     """Start a peer's workers, and let it tell one person, so that it has begun."""
-    environment = {"DATABASE_URL": system.postgres.url(), "REDIS_URL": system.valkey.url(7)}
-    module = load(f"with_{name}", environment)
+    module = load(f"with_{name}", system.for_peers())
     if prepare := getattr(module, "prepare", None):
         prepare()
-    exits.enter_context(processes(module.WORKERS, environment, system.folder / f"{name}.log"))
+    exits.enter_context(processes(module.WORKERS, system.for_peers(), system.folder / f"{name}.log"))
     database = exits.enter_context(system.connect())
     Peer(module, database, people[:1]).rate()
     return Peer(module, database, people).rate

@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from itertools import count
 from statistics import quantiles
 from typing import Any
 
@@ -68,11 +67,9 @@ def bare(system: Stack, task: Any, number: int) -> Iterator[float]:
 
 def polling(port: int, number: int) -> Iterator[float]:
     """Half of them arrive at a random moment of the client's pause, which is what polling costs."""
-    numbers = count()
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
         started = time.perf_counter()
-        for _ in range(number):
-            person = next(numbers)
+        for person in range(number):
             sent = time.perf_counter()
             body = {
                 "title": "Walk",
@@ -97,9 +94,8 @@ async def collect(system: Stack, number: int) -> list[float]:
 def run(plan: Plan) -> Iterator[Row]:
     number = plan.size(200, 10)
     with stack() as system, ExitStack() as exits:
-        settings = {"DATABASE_URL": system.postgres.url(), "REDIS_URL": system.valkey.url(7)}
-        peer = load("with_celery", settings)
-        exits.enter_context(processes(peer.WORKERS, settings, system.folder / "celery.log"))
+        peer = load("with_celery", system.for_peers())
+        exits.enter_context(processes(peer.WORKERS, system.for_peers(), system.folder / "celery.log"))
         port = serve(exits, system, "bench.peers.fastapi_orm:app")
         samples = {
             PLANNER: asyncio.run(collect(system, number)),

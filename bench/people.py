@@ -79,6 +79,11 @@ class World:
             self.database.execute("NOTIFY planner_changes")
         return change
 
+    def clear(self) -> None:
+        """Whoever is measured begins with no notifications, and with nothing left to be written to disk."""
+        self.database.execute("TRUNCATE notifications")
+        self.database.execute("CHECKPOINT")
+
     def _one(self, statement: str, values: Any) -> Any:
         row = self.database.execute(statement, values).fetchone()
         assert row is not None

@@ -31,10 +31,9 @@ def with_processes(system: Stack, number: int) -> None:
 
 def fan_out(world: World, people: int) -> float:
     """Notifications per second, of events that change all at once."""
-    world.database.execute("TRUNCATE notifications")
     (organizer,) = world.people(1)
     events = [world.event(organizer, guests=people) for _ in range(EVENTS)]
-    world.database.execute("CHECKPOINT")
+    world.clear()
     started = time.perf_counter()
     for event in events:
         world.change(event, organizer, people)

@@ -13,7 +13,7 @@ UVICORN = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-
 def serve(exits: ExitStack, system: Stack, application: str, **settings: str) -> int:
     """Run an application of a peer (`module:name`), and return its port."""
     port = free_port()
-    environment = {"DATABASE_URL": system.postgres.url(), "REDIS_URL": system.valkey.url(7), **settings}
+    environment = {**system.for_peers(), **settings}
     log = system.folder / f"{application.partition(':')[0]}.log"
     exits.enter_context(processes([["uvicorn", application, "--port", str(port), *UVICORN]], environment, log))
     until(lambda: log.exists() and "startup complete" in log.read_text(), f"{application} is ready")

@@ -42,6 +42,10 @@ class Stack(System):
         """What every service gets, for another process of one."""
         return dict(self._environment())
 
+    def for_peers(self) -> dict[str, str]:
+        """Where a peer's programs find the same PostgreSQL, and a database of Valkey of their own."""
+        return {"DATABASE_URL": self.postgres.url(), "REDIS_URL": self.valkey.url(7)}
+
 
 class Durable(Postgres):
     def command(self) -> list[str]:
