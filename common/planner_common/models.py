@@ -131,6 +131,7 @@ events = Table(
         "uq_events_organizer_id_uid", "organizer_id", "uid", unique=True, postgresql_where=text("deleted_at IS NULL")
     ),
     Index("ix_events_organizer_id_starts_at", "organizer_id", "starts_at", "id"),
+    Index("ix_events_organizer_id_ends_at", "organizer_id", "ends_at"),  # what is not over
     # What pruning asks for.
     Index("ix_events_ends_at", "ends_at"),
     Index("ix_events_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
@@ -184,6 +185,8 @@ participants = Table(
     Column("responded_at", Instant),
     Column("since_change", BigInteger, nullable=False),  # the change that brought them in
     Column("until_change", BigInteger),  # the change that took them out
+    # Not before the event ends: by which its past is passed over. 'infinity': not known, and never passed over.
+    Column("ends_at", Instant, nullable=False, server_default="infinity"),
     CheckConstraint("role IN ('chair', 'required', 'optional')", name="role"),
     CheckConstraint("response IN ('needs_action', 'accepted', 'declined', 'tentative')", name="response"),
     Index(
@@ -194,7 +197,9 @@ participants = Table(
         postgresql_where=text("until_change IS NULL"),
     ),
     Index("ix_participants_event_id_since_change", "event_id", "since_change", "id"),
-    Index("ix_participants_person_id", "person_id", postgresql_where=text("until_change IS NULL")),
+    Index("ix_participants_person_id_ends_at", "person_id", "ends_at", postgresql_where=text("until_change IS NULL")),
+    # What pruning has yet to look up: rows from before the column.
+    Index("ix_participants_endless", "event_id", postgresql_where=text("ends_at = 'infinity'")),
     Index("ix_participants_until_change", "until_change", postgresql_where=text("until_change IS NOT NULL")),
 )
 
@@ -271,9 +276,11 @@ preferences = Table(
     Column("quiet_to", Time),
     Column("email_digest", String(6), nullable=False, server_default="none"),  # of the channel without a row
     Column("email_paused_at", Instant),
+    Column("free_busy", String(15), nullable=False, server_default="everyone_i_meet"),  # who may ask when I am busy
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     CheckConstraint("(quiet_from IS NULL) = (quiet_to IS NULL)", name="quiet"),
     CheckConstraint("email_digest IN ('none', 'hourly', 'daily')", name="email_digest"),
+    CheckConstraint("free_busy IN ('everyone_i_meet', 'nobody')", name="free_busy"),
 )
 
 deliveries = Table(
