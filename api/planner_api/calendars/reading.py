@@ -9,13 +9,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from operator import attrgetter
 from urllib.parse import unquote
 
+from planner_common.moments import FIRST_YEAR, LAST_YEAR, Moment
 from pydantic_core import PydanticCustomError
 
 from planner_api.calendars.components import Component, Property
 from planner_api.calendars.scanning import decoded, scan
 from planner_api.calendars.zones import Zones
 from planner_api.events.people import Person, distinct
-from planner_api.events.state import FIRST_YEAR, LAST_YEAR, Moment, State
+from planner_api.events.state import State
 from planner_api.schemas.common import normalized_email
 from planner_api.schemas.events import CONTROL, MAX_DESCRIPTION, MAX_LOCATION, MAX_TITLE, MAX_URL, web_address
 

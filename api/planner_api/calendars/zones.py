@@ -7,9 +7,9 @@ from io import StringIO
 
 from dateutil.tz import tzical
 from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
+from planner_common.moments import Moment
 
 from planner_api.calendars.scanning import Block, Calendar
-from planner_api.events.state import Moment
 from planner_api.schemas.common import zone_names
 
 MAX_LINES = 500

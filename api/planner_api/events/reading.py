@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from planner_common.moments import Moment
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from planner_api.dependencies import Caller
 from planner_api.errors import Problem, forbidden, not_found
-from planner_api.events.state import Moment
 
 # The caller's part in event `e`, `mine`, and whether they see it at all.
 MINE = """

@@ -4,10 +4,10 @@ import re
 from datetime import date, datetime, time
 from typing import Annotated, Any
 
+from planner_common.moments import FIRST_YEAR, LAST_YEAR, Moment
 from pydantic import BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from planner_api.events.state import FIRST_YEAR, LAST_YEAR, Moment
 from planner_api.schemas.common import In, Out, TimeZone
 
 WALL_TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}"

@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from planner_api.events.state import Moment
 from planner_api.schemas.times import Time
+from planner_common.moments import Moment
 
 from .conftest import EVENT
 
