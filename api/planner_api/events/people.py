@@ -50,7 +50,7 @@ INVITE = text(f"""
            SET revision = e.revision + 1, updated_at = now()
           FROM (SELECT event_id, count(*) AS added FROM person GROUP BY event_id) new
          WHERE e.id = new.event_id
-        RETURNING e.id, e.revision, new.added
+        RETURNING e.id, e.revision, e.ends_at, new.added
     ), change AS (
         INSERT INTO changes ({LOG})
         SELECT id, revision, '{Kind.INVITATION}', {
@@ -61,9 +61,9 @@ INVITE = text(f"""
 } FROM event
         RETURNING id, event_id
     ), participant AS (
-        INSERT INTO participants (event_id, person_id, email, name, role, since_change)
-        SELECT person.event_id, person.person_id, person.email, person.name, person.role, change.id
-          FROM person JOIN change ON change.event_id = person.event_id
+        INSERT INTO participants (event_id, person_id, email, name, role, since_change, ends_at)
+        SELECT person.event_id, person.person_id, person.email, person.name, person.role, change.id, event.ends_at
+          FROM person JOIN change ON change.event_id = person.event_id JOIN event ON event.id = person.event_id
          ORDER BY person.position
     )
     SELECT event.id, added, change.id AS change_id FROM event JOIN change ON change.event_id = event.id

@@ -36,8 +36,8 @@ CREATE = text(f"""
         SELECT id, 1, '{Kind.CREATION}', {LOGGED.format(diff="'{}'", audience="jsonb_array_length(people)")} FROM input
         RETURNING id, event_id
     ), participant AS (
-        INSERT INTO participants (event_id, person_id, email, name, role, since_change)
-        SELECT change.event_id, p.person_id, p.email, p.name, p.role, change.id
+        INSERT INTO participants (event_id, person_id, email, name, role, since_change, ends_at)
+        SELECT change.event_id, p.person_id, p.email, p.name, p.role, change.id, input.ends_at
           FROM change JOIN input ON input.id = change.event_id
          CROSS JOIN jsonb_to_recordset(input.people) AS p (person_id uuid, email text, name text, role text)
     )
@@ -102,6 +102,12 @@ UPDATE = text(f"""
     RETURNING id, event_id
 """)
 
+# `participants.ends_at` may be later than the event's end, never before it.
+FOLLOW = text("""
+    UPDATE participants p SET ends_at = e.ends_at FROM events e
+     WHERE e.id = ANY(:events) AND p.event_id = e.id AND p.until_change IS NULL AND p.ends_at < e.ends_at
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class Update:
@@ -128,3 +134,5 @@ async def update(connection: AsyncConnection, updates: Sequence[Update], author:
     events = await encoded(update.columns() for update in updates)
     made = await connection.execute(UPDATE, {"events": events, **author.parameters()})
     author.made.extend((change, event) for change, event in made)
+    if moved := [update.id for update in updates if "end" in update.diff]:
+        await connection.execute(FOLLOW, {"events": moved})
