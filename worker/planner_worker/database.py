@@ -16,7 +16,7 @@ from planner_worker.app import STATEMENT_SECONDS
 def engine() -> Engine:
     """An engine in which each statement is a transaction of its own.
 
-    Called in tasks only, hence after the fork: a connection must not be shared by two processes.
+    Connected in tasks only, hence after the fork: a connection must not be shared by two processes.
     """
     return make_engine(get_settings(), "planner-worker", statement_seconds=STATEMENT_SECONDS).execution_options(
         isolation_level="AUTOCOMMIT"

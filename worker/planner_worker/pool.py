@@ -21,6 +21,7 @@ from planner_common.logging import get_logger
 from planner_common.settings import get_settings
 
 from planner_worker.app import TASK_SECONDS
+from planner_worker.forking import share
 from planner_worker.heartbeat import progressed, turned
 
 STUCK_SECONDS = 10
@@ -129,6 +130,10 @@ class TaskPool(prefork.TaskPool):
     """The pool of `worker_pool`."""
 
     Pool = Pool
+
+    def on_start(self) -> None:
+        share()
+        super().on_start()  # type: ignore[no-untyped-call]
 
 
 def given_to(job: Any) -> Any:
