@@ -87,6 +87,7 @@ def make_flower() -> Flower:
     """Flower as its options say, without the metrics among its pages."""
     prefix = f"/{options.url_prefix.strip('/')}" if options.url_prefix else ""
     below = {name: prefix + tornado_settings[name] for name in ("static_url_prefix", "login_url")}
+    app.conf.include = []  # it would import the tasks, which workers run: 25 MB, and not needed to show them
     flower = Flower(capp=app, options=options, **{**tornado_settings, **below})
     flower.add_handlers(".*", [(f"{prefix}/metrics", NoMetrics)])
     return flower
