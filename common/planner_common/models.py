@@ -99,6 +99,17 @@ personal_tokens = Table(
     _created_at(),
 )
 
+# Calendars that programs subscribe to, by an address that is secret (RFC 5545; `GET /calendars/{token}.ics`).
+calendars = Table(
+    "calendars",
+    metadata,
+    _id(),
+    Column("account_id", ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("token_hash", LargeBinary, nullable=False, unique=True),  # SHA-256
+    _created_at(),
+)
+
 events = Table(
     "events",
     metadata,
@@ -120,7 +131,9 @@ events = Table(
     Column("reminders", ARRAY(Integer), nullable=False, server_default="{}"),  # minutes before the start
     Column("capacity", Integer),
     Column("revision", Integer, nullable=False, server_default="1"),  # the ETag
-    Column("source", Text),  # the iCalendar component it was imported from, unfolded and verbatim
+    Column("sequence", Integer, nullable=False, server_default="0"),  # RFC 5545 §3.8.7.4: what mattered of its changes
+    Column("source", Text),  # the iCalendar components it was imported from, unfolded and verbatim
+    Column("edited", ARRAY(Text), nullable=False, server_default="{}"),  # fields that were changed here since then
     _created_at(),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),
     Column("deleted_at", Instant),
@@ -185,10 +198,12 @@ participants = Table(
     Column("responded_at", Instant),
     Column("since_change", BigInteger, nullable=False),  # the change that brought them in
     Column("until_change", BigInteger),  # the change that took them out
+    Column("waiting_since", BigInteger),  # the change that put them on the waitlist, which is in this order
     # Not before the event ends: by which its past is passed over. 'infinity': not known, and never passed over.
     Column("ends_at", Instant, nullable=False, server_default="infinity"),
     CheckConstraint("role IN ('chair', 'required', 'optional')", name="role"),
     CheckConstraint("response IN ('needs_action', 'accepted', 'declined', 'tentative')", name="response"),
+    CheckConstraint("waiting_since IS NULL OR response = 'tentative'", name="waiting"),
     Index(
         "uq_participants_event_id_person_id",
         "event_id",
@@ -201,6 +216,20 @@ participants = Table(
     # What pruning has yet to look up: rows from before the column.
     Index("ix_participants_endless", "event_id", postgresql_where=text("ends_at = 'infinity'")),
     Index("ix_participants_until_change", "until_change", postgresql_where=text("until_change IS NOT NULL")),
+    Index(
+        "ix_participants_waiting",
+        "event_id",
+        "waiting_since",
+        postgresql_where=text("waiting_since IS NOT NULL AND until_change IS NULL"),
+    ),
+)
+
+# Who was given a place that had become free, by which change: its audience, however they answer later.
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("change_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("person_id", Uuid, primary_key=True),
 )
 
 notifications = Table(

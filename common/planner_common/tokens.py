@@ -1,4 +1,5 @@
-"""Opaque secrets that callers show, of which only the hash is stored: personal tokens and refresh tokens."""
+"""Opaque secrets that callers show, of which only the hash is stored: personal tokens, refresh tokens and those in the
+addresses of calendars."""
 
 import base64
 import hashlib
@@ -8,6 +9,7 @@ import zlib
 
 PERSONAL_PREFIX = "planner_pat_"
 REFRESH_PREFIX = "planner_rt_"
+CALENDAR_PREFIX = "planner_cal_"
 
 
 def _checksum(body: str) -> str:

@@ -73,6 +73,11 @@ async def create(connection: AsyncConnection, events: Sequence[NewEvent], author
     return rows
 
 
+# To those in it, so that they ought to look again (RFC 5546 §2.1.4): not what is the organizer's own business.
+MATTERS = f"""(
+    i.kind IN ('{Kind.RESCHEDULE}', '{Kind.CANCELLATION}', '{Kind.RESTORATION}')
+    OR i.kind = '{Kind.UPDATE}' AND (i.diff = '{{}}' OR i.diff - ARRAY['reminders', 'capacity'] <> '{{}}')
+)"""
 UPDATE = text(f"""
     WITH input AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(CAST(:events AS jsonb))
@@ -83,6 +88,10 @@ UPDATE = text(f"""
                    {", ".join("i." + name for name in STATE_NAMES.split(", "))}
                ),
                source = COALESCE(i.source, e.source),
+               edited = CASE WHEN i.source IS NULL AND e.source IS NOT NULL THEN ARRAY(
+                   SELECT jsonb_object_keys(i.diff) UNION SELECT unnest(e.edited)
+               ) ELSE '{{}}' END,
+               sequence = e.sequence + CAST({MATTERS} AS int),
                deleted_at = CASE WHEN i.kind = '{Kind.DELETION}' THEN now() END,
                revision = e.revision + 1,
                updated_at = now()

@@ -5,6 +5,7 @@ The indexes of participants are made while writes to participants wait: a second
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0004"
 down_revision = "0003"
@@ -35,9 +36,58 @@ def upgrade() -> None:
     )
     op.drop_index("ix_participants_person_id", table_name="participants")
     op.create_index("ix_events_organizer_id_ends_at", "events", ["organizer_id", "ends_at"])
+    # Waitlists. Old code, which knows of none, is refused the answer of somebody who waits.
+    op.add_column("participants", sa.Column("waiting_since", sa.BigInteger(), nullable=True))
+    op.create_check_constraint(
+        op.f("ck_participants_waiting"), "participants", "waiting_since IS NULL OR response = 'tentative'"
+    )
+    op.create_index(
+        "ix_participants_waiting",
+        "participants",
+        ["event_id", "waiting_since"],
+        postgresql_where=sa.text("waiting_since IS NOT NULL AND until_change IS NULL"),
+    )
+    op.create_table(
+        "promotions",
+        sa.Column("change_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("person_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("change_id", "person_id", name=op.f("pk_promotions")),
+    )
+    # Calendars to subscribe to. What was imported and then changed here before now counts as changed here.
+    op.create_table(
+        "calendars",
+        sa.Column("id", sa.Uuid(), server_default=sa.text("uuidv7()"), nullable=False),
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_calendars_account_id_accounts"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_calendars")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_calendars_token_hash")),
+    )
+    op.create_index(op.f("ix_calendars_account_id"), "calendars", ["account_id"])
+    op.add_column("events", sa.Column("sequence", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("events", sa.Column("edited", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False))
+    op.execute("""
+        UPDATE events e
+           SET edited = ARRAY(
+                   SELECT DISTINCT field.name FROM changes c, jsonb_object_keys(c.diff) AS field (name)
+                    WHERE c.event_id = e.id AND c.kind IN ('update', 'reschedule', 'cancellation', 'restoration')
+               )
+         WHERE e.source IS NOT NULL AND e.revision > 1
+    """)
 
 
 def downgrade() -> None:
+    op.drop_column("events", "edited")
+    op.drop_column("events", "sequence")
+    op.drop_table("calendars")
+    op.drop_table("promotions")
+    op.drop_index("ix_participants_waiting", table_name="participants")
+    op.drop_constraint(op.f("ck_participants_waiting"), "participants")
+    op.drop_column("participants", "waiting_since")
     op.drop_index("ix_events_organizer_id_ends_at", table_name="events")
     op.create_index(
         "ix_participants_person_id", "participants", ["person_id"], postgresql_where=sa.text("until_change IS NULL")
