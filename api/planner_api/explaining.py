@@ -25,6 +25,7 @@ CHANNELS = text(f"""
                EXTRACT(epoch FROM n.created_at - c.at)::float AS seconds,
                CASE WHEN c.kind IN ('{Kind.CREATION}', '{Kind.INVITATION}') THEN '{Why.INVITED}'
                     WHEN c.kind = '{Kind.REMOVAL}' THEN '{Why.REMOVED}'
+                    WHEN c.kind = '{Kind.PROMOTION}' THEN '{Why.PROMOTED}'
                     WHEN c.kind <> '{Kind.RESPONSE}' AND EXISTS (
                         SELECT FROM participants p
                          WHERE p.event_id = c.event_id AND p.person_id = n.person_id AND p.since_change < c.id

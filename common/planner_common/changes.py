@@ -25,13 +25,19 @@ class Kind(StrEnum):
     """Participants were taken out; only they are told."""
     RESPONSE = "response"
     """A participant answered; the organizer is told."""
+    PROMOTION = "promotion"
+    """A place became free, and those who waited for it longest have it; only they are told."""
     DELETION = "deletion"
     """The event is gone from its lists. Nobody is told: a due cancellation is a change of its own before it."""
 
 
+TOLD_OTHERWISE: dict[str, str] = {Kind.CREATION: "invitation", Kind.PROMOTION: "update"}
+"""Kinds of change that the API has no kind of notification for, by the one that they are told as."""
+
+
 def told_as(kind: str) -> str:
     """The `kind` of the notifications that a change of this kind causes, as the API names it."""
-    return "invitation" if kind == Kind.CREATION else kind
+    return TOLD_OTHERWISE.get(kind, kind)
 
 
 # Who is told, as SELECTs over `due`, a relation with the columns (id, event_id, kind, actor, notify) of changes. A
@@ -53,6 +59,10 @@ AUDIENCE = """
     SELECT due.id, p.person_id
       FROM due JOIN participants p ON p.until_change = due.id
      WHERE due.notify AND due.kind = 'removal' AND p.person_id IS DISTINCT FROM due.actor
+    UNION ALL
+    SELECT due.id, p.person_id
+      FROM due JOIN promotions p ON p.change_id = due.id
+     WHERE due.notify AND due.kind = 'promotion' AND p.person_id IS DISTINCT FROM due.actor
     UNION ALL
     SELECT due.id, a.person_id
       FROM due JOIN events e ON e.id = due.event_id JOIN accounts a ON a.id = e.organizer_id

@@ -6,7 +6,7 @@ that were in force when the change was made; afterwards only its state changes.
 
 from enum import IntEnum, StrEnum
 
-from planner_common.changes import Kind
+from planner_common.changes import TOLD_OTHERWISE, Kind
 
 
 class ChannelType(StrEnum):
@@ -114,7 +114,8 @@ def _listed(values: tuple[str, ...]) -> str:
 
 
 # What a change's audience is told as: an SQL expression over its `kind`.
-TOLD_AS = f"CASE c.kind WHEN '{Kind.CREATION}' THEN '{Kind.INVITATION}' ELSE c.kind END"
+_OTHERWISE = " ".join(f"WHEN '{kind}' THEN '{told}'" for kind, told in TOLD_OTHERWISE.items())
+TOLD_AS = f"CASE c.kind {_OTHERWISE} ELSE c.kind END"
 
 # The routes of `told (change_id, person_id)`, joined with `c`, its changes: one row per delivery. The one place that
 # says where a notification goes; who asks binds `email_on`. A route counts if it was in force when the change was made,
@@ -146,7 +147,7 @@ PRUNED = "COALESCE(c.fanned_out_at < (SELECT at FROM horizons WHERE name = 'deli
 
 # The lane of a change `c` of event `e`.
 LANE = f"""
-    CASE WHEN {TOLD_AS} IN ({_listed(URGENT_KINDS)})
+    CASE WHEN ({TOLD_AS} IN ({_listed(URGENT_KINDS)}) OR c.kind = '{Kind.PROMOTION}')
           AND e.starts_at BETWEEN now() AND now() + {URGENT_INTERVAL} THEN {Lane.URGENT.value}
          WHEN c.audience_size >= {BULK_AUDIENCE} THEN {Lane.BULK.value} ELSE {Lane.NORMAL.value} END
 """

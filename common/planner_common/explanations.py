@@ -38,6 +38,7 @@ class Why(StrEnum):
 
     INVITED = "invited"
     REMOVED = "removed"
+    PROMOTED = "promoted"
     PARTICIPANT = "participant"
     ORGANIZER = "organizer"
 
@@ -152,12 +153,14 @@ WHY: dict[str, dict[Why, str]] = {
     "en": {
         Why.INVITED: "You were added to the event.",
         Why.REMOVED: "You were taken out of the event.",
+        Why.PROMOTED: "You were waiting for a place in the event, and got one.",
         Why.PARTICIPANT: "You took part in the event when it changed.",
         Why.ORGANIZER: "You organize the event.",
     },
     "ru": {
         Why.INVITED: "Вас добавили в событие.",
         Why.REMOVED: "Вы больше не среди участников события.",
+        Why.PROMOTED: "Вы ждали места в событии, и оно нашлось.",
         Why.PARTICIPANT: "Вы были среди участников события, когда оно изменилось.",
         Why.ORGANIZER: "Вы организуете это событие.",
     },

@@ -31,6 +31,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "declined": "{actor} declined “{title}”.",
         "tentative": "{actor} may come to “{title}”.",
         "needs_action": "{actor} took back the answer to “{title}”.",
+        "waiting": "{actor} accepted “{title}”, which is full, and waits for a place.",
+        "place passed on": "The place goes to {promoted}.",
+        "promotion": "A place has become free, and it is yours: you take part in “{title}” ({when}).",
         "somebody": "Somebody",
     },
     "ru": {
@@ -45,6 +48,9 @@ TEXTS: dict[str, dict[str, str]] = {
         "declined": "{actor} отклоняет приглашение на «{title}».",
         "tentative": "{actor}, возможно, примет участие в событии «{title}».",
         "needs_action": "{actor} отзывает свой ответ на приглашение на «{title}».",
+        "waiting": "{actor} принимает приглашение на «{title}» и ждёт места: свободных нет.",
+        "place passed on": "Место переходит к следующему в очереди: {promoted}.",
+        "promotion": "Освободилось место, и оно ваше: вы участвуете в событии «{title}» ({when}).",
         "somebody": "Кто-то",
     },
 }
@@ -140,6 +146,11 @@ def period(start: date | datetime, end: date | datetime, *, reader: Reader) -> s
     return f"{when(start, reader)} – {until} ({name})"
 
 
+def topic(kind: str, diff: Mapping[str, Any]) -> str:
+    """What a notification is about, where its kind is wider than that: an update may be the reader's promotion."""
+    return "promotion" if kind == "update" and "waiting" in diff else kind
+
+
 def summary(
     kind: str, title: str, start: date | datetime, actor: str | None, diff: Mapping[str, Any], *, reader: Reader
 ) -> str:
@@ -150,9 +161,10 @@ def summary(
     locale = locale_of(reader.locale)
     texts, names = TEXTS[locale.language], FIELDS[locale.language]
     values = {"actor": actor or texts["somebody"], "title": title, "when": when(start, reader)}
+    kind = topic(kind, diff)
     if kind == "response":
-        kind = diff["response"][1]
-    elif kind == "reschedule":
+        return _answer(diff, texts, values)
+    if kind == "reschedule":
         moved = "start" if "start" in diff else "end"
         values |= {name: when(instant(time), reader) for name, time in zip(("old", "new"), diff[moved], strict=True)}
         kind = "reschedule" if moved == "start" else "reschedule of the end"
@@ -160,3 +172,11 @@ def summary(
         known = [names[field] for field in diff if field in names]
         values["fields"] = format_list(known or [names[""]], locale=locale)
     return texts[kind].format_map(values)
+
+
+def _answer(diff: Mapping[str, Any], texts: Mapping[str, str], values: Mapping[str, str]) -> str:
+    waits = diff.get("waiting", [False, False])[1]
+    said = texts["waiting" if waits else diff["response"][1]].format_map(values)
+    if "promoted" not in diff:
+        return said
+    return f"{said} {texts['place passed on'].format(promoted=diff['promoted'][1])}"

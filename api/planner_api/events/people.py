@@ -1,4 +1,4 @@
-"""The statements about who is in an event: inviting, taking out, answering."""
+"""The statements about who is in an event: inviting, taking out."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from planner_common.changes import Kind
 from planner_common.people import person_id
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from planner_api.events.recording import LOG, LOGGED, Author, encoded
@@ -83,32 +83,17 @@ async def invite(
     return {row.id: row.added for row in added}
 
 
-# Both begin a statement about one event and leave `change`, of one row.
-TOUCH = f"""
+REMOVE = text(f"""
     WITH event AS (
         UPDATE events SET revision = revision + 1, updated_at = now() WHERE id = :event RETURNING id, revision
     ), change AS (
         INSERT INTO changes ({LOG})
-        SELECT id, revision, '{{kind}}', {LOGGED.format(diff="CAST(:diff AS jsonb)", audience="1")} FROM event
+        SELECT id, revision, '{Kind.REMOVAL}', {LOGGED.format(diff="CAST(:diff AS jsonb)", audience="1")} FROM event
         RETURNING id
     )
-"""
-REMOVE = text(
-    TOUCH.format(kind=Kind.REMOVAL)
-    + """
     UPDATE participants SET until_change = change.id FROM change WHERE participants.id = :participant
     RETURNING change.id
-    """
-)
-RESPOND = text(
-    TOUCH.format(kind=Kind.RESPONSE)
-    + """
-    UPDATE participants SET response = CAST(:response AS text), comment = :comment,
-           responded_at = CASE WHEN CAST(:response AS text) <> 'needs_action' THEN now() END
-      FROM change WHERE participants.id = :participant
-    RETURNING participants.*, change.id AS change_id
-    """
-)
+""")
 
 
 async def remove(connection: AsyncConnection, event: UUID, participant: UUID, shown: str, author: Author) -> None:
@@ -116,29 +101,3 @@ async def remove(connection: AsyncConnection, event: UUID, participant: UUID, sh
     diff = json.dumps({"removed": [shown]})
     values = {"event": event, "participant": participant, "diff": diff, **author.parameters()}
     author.made.append(((await connection.execute(REMOVE, values)).scalar_one(), event))
-
-
-async def respond(
-    connection: AsyncConnection,
-    event: UUID,
-    participant: UUID,
-    response: str,
-    comment: str | None,
-    diff: Mapping[str, Any],
-    author: Author,
-) -> Row[Any]:
-    """Write a participant's answer, and return the participant."""
-    written = await connection.execute(
-        RESPOND,
-        {
-            "event": event,
-            "participant": participant,
-            "response": response,
-            "comment": comment,
-            "diff": json.dumps(dict(diff)),
-            **author.parameters(),
-        },
-    )
-    row = written.one()
-    author.made.append((row.change_id, event))
-    return row

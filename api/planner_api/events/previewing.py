@@ -74,12 +74,13 @@ TOLD = (
                told.change_id, told.person_id, now() AS now, e.title, e.starts_at, e.all_day,
                COALESCE(guest.email, account.email) AS email,
                COALESCE(guest.name, CASE WHEN account.id = e.organizer_id THEN account.name END) AS name,
-               actor.locale AS callers_locale, actor.time_zone AS callers_zone,
+               caller.locale AS callers_locale, caller.time_zone AS callers_zone,
                COALESCE(account.time_zone, e.start_zone, organizer.time_zone) AS time_zone,
                actor.name AS actor, p.quiet_from, p.quiet_to
           FROM told JOIN changes c ON c.id = told.change_id
           JOIN events e ON e.id = c.event_id
           JOIN accounts organizer ON organizer.id = e.organizer_id
+          JOIN accounts caller ON caller.person_id = (SELECT actor FROM due WHERE actor IS NOT NULL LIMIT 1)
           LEFT JOIN accounts actor ON actor.person_id = c.actor
           LEFT JOIN accounts account ON account.person_id = told.person_id
           LEFT JOIN preferences p ON p.person_id = told.person_id

@@ -18,12 +18,14 @@ MINE = """
 """
 SEEN = "e.deleted_at IS NULL AND (e.organizer_id = :account OR mine.id IS NOT NULL)"
 
+COUNTED = ("needs_action", "accepted", "declined", "tentative", "waiting")
 COUNTS = """
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE p.response = 'needs_action') AS needs_action,
                count(*) FILTER (WHERE p.response = 'accepted') AS accepted,
                count(*) FILTER (WHERE p.response = 'declined') AS declined,
-               count(*) FILTER (WHERE p.response = 'tentative') AS tentative
+               count(*) FILTER (WHERE p.response = 'tentative' AND p.waiting_since IS NULL) AS tentative,
+               count(*) FILTER (WHERE p.waiting_since IS NOT NULL) AS waiting
           FROM participants p WHERE p.event_id = e.id AND p.until_change IS NULL
     ) counts
 """
@@ -152,7 +154,7 @@ def shown(row: Mapping[Any, Any]) -> dict[str, Any]:
         "revision": row["revision"],
         "organizer": {"id": row["organizer_id"], "name": row["organizer_name"], "email": row["organizer_email"]},
         "my_response": row["my_response"],
-        "counts": {name: row[name] for name in ("needs_action", "accepted", "declined", "tentative")},
+        "counts": {name: row[name] for name in COUNTED},
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
     }

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from planner_api.database import connect
 from planner_api.dependencies import CacheDep, Caller, CallerDep, ConnectionDep, StatementDep
 from planner_api.errors import invalid, problems
-from planner_api.events import reading, writing
+from planner_api.events import reading, waitlist, writing
 from planner_api.events.dependencies import ETAG, LOCATION, AuthorDep, IfMatch, IfNoneMatch
 from planner_api.events.listing import listed
 from planner_api.events.people import distinct
@@ -49,7 +49,7 @@ async def create_event(body: EventIn, connection: StatementDep, author: AuthorDe
     response.headers["ETag"] = reading.etag(event["revision"])
     takes_part = any(person.email == event["organizer_email"] for person in people)
     answers = {"my_response": "needs_action" if takes_part else None, "needs_action": len(people)}
-    return EventOut.model_validate(reading.shown({**event, "accepted": 0, "declined": 0, "tentative": 0, **answers}))
+    return EventOut.model_validate(reading.shown({**event, **dict.fromkeys(reading.COUNTED, 0), **answers}))
 
 
 @router.get("/events", responses=problems(401, 403))
@@ -166,6 +166,8 @@ async def change_event(
                 raise full(new.capacity, accepted)
         kind = Kind.RESCHEDULE if {"start", "end"} & diff.keys() else Kind.UPDATE
         await writing.update(connection, [Update(event_id, kind, new, diff)], author)
+        if "capacity" in diff:
+            await waitlist.promote(connection, event_id, new.capacity, author)
     return await changed(connection, event_id, caller, response)
 
 

@@ -17,14 +17,17 @@ from planner_api.schemas.history import ChangeOut, History
 
 router = make_router("events")
 
-# What others answered, and who was taken out, is between them and the organizer. So is what the brake keeps back.
+# What others answered, who was taken out and who was given a place is between them and the organizer. So is what the
+# brake keeps back.
 HISTORY = text(f"""
     SELECT c.revision, c.kind, c.at, c.diff, actor.id AS actor_id, actor.name, actor.email,
            CASE WHEN :organizes AND {HELD} THEN c.held_at END AS held_at,
            CASE WHEN :organizes THEN {DECISION} END AS decision
       FROM changes c LEFT JOIN accounts actor ON actor.person_id = c.actor
      WHERE c.event_id = :event AND c.revision > CAST(:after AS bigint)
-       AND (:organizes OR c.actor = :person OR c.kind NOT IN ('response', 'removal'))
+       AND (:organizes OR c.actor = :person OR c.kind NOT IN ('response', 'removal', 'promotion') OR EXISTS (
+           SELECT FROM promotions p WHERE p.change_id = c.id AND p.person_id = :person
+       ))
      ORDER BY c.revision LIMIT :limit
 """).columns(diff=JSONB)
 
@@ -33,7 +36,8 @@ HISTORY = text(f"""
 async def show_history(
     event_id: UUID, caller: CallerDep, connection: ConnectionDep, limit: LimitQuery = 50, cursor: CursorQuery = None
 ) -> History:
-    """The changes, in their order. Those who take part see what happened to the event, and their own answers."""
+    """The changes, in their order. Those who take part see what happened to the event, and their own answers and
+    promotions."""
     access = await reading.access(connection, event_id, caller)
     (after,) = decode(cursor, bigint) if cursor is not None else (0,)
     organizes = access["organizer_id"] == caller.account_id

@@ -8,9 +8,9 @@ from sqlalchemy import text
 
 from planner_api.dependencies import CallerDep, ConnectionDep
 from planner_api.errors import forbidden, not_found, problems
-from planner_api.events import people, reading
+from planner_api.events import people, reading, waitlist
 from planner_api.events.dependencies import LOCATION, AuthorDep
-from planner_api.events.problems import cancelled, full
+from planner_api.events.problems import cancelled
 from planner_api.pagination import CursorQuery, LimitQuery, bigint, decode, encode
 from planner_api.routing import make_router, max_body
 from planner_api.schemas.participants import Added, Answer, ParticipantList, ParticipantOut, Participants
@@ -22,7 +22,11 @@ MAX_BODY = 5_000_000
 
 
 PARTICIPANTS = text("""
-    SELECT id, email, name, role, response, responded_at, since_change,
+    SELECT id, email, name, role, response, responded_at, since_change, CASE WHEN waiting_since IS NOT NULL THEN (
+               SELECT count(*) FROM participants before
+                WHERE before.event_id = :event AND before.until_change IS NULL
+                  AND before.waiting_since <= participants.waiting_since
+           ) END AS waiting,
            CASE WHEN :organizes OR person_id = :person THEN comment END AS comment
       FROM participants
      WHERE event_id = :event AND until_change IS NULL AND (since_change, id) > (:after_change, :after_id)
@@ -62,6 +66,7 @@ def shown(row: Any) -> ParticipantOut:
         response=row.response,
         comment=row.comment,
         responded_at=row.responded_at,
+        waiting=row.waiting,
     )
 
 
@@ -113,33 +118,23 @@ async def remove_participant(
     if found is None:
         raise not_found("participant")
     await people.remove(connection, event_id, participant_id, found.name or found.email, author)
-
-
-MINE = text("""
-    SELECT * FROM participants WHERE event_id = :event AND person_id = :person AND until_change IS NULL
-""")
+    if found.response == "accepted" and row["capacity"] is not None:
+        await waitlist.promote(connection, event_id, row["capacity"], author)
 
 
 @router.put("/events/{event_id}/response", responses=problems(400, 401, 403, 404, 409, 413, 415))
 async def respond(
     event_id: UUID, body: Answer, caller: CallerDep, connection: ConnectionDep, author: AuthorDep
 ) -> ParticipantOut:
-    """My own answer; the organizer is told. The same answer again changes nothing."""
+    """My own answer; the organizer is told. The same answer again changes nothing.
+
+    Who accepts when the event is full waits for a place: `tentative`, with their place in the waitlist as `waiting`.
+    Whoever has waited longest has the next place that becomes free, and is told.
+    """
     event = await reading.lock(connection, event_id, caller)
-    mine = (await connection.execute(MINE, {"event": event_id, "person": caller.person_id})).one_or_none()
+    mine = await waitlist.answer(connection, event, caller.person_id, body.response, body.comment, author)
     if mine is None and event["organizer_id"] != caller.account_id:
         raise not_found("event")  # taken out while this waited for the lock
     if mine is None:
         raise forbidden("You organize this event but do not take part in it: add yourself first.")
-    if (mine.response, mine.comment) == (body.response, body.comment):
-        return shown(mine)
-    if event["status"] == "cancelled":
-        raise cancelled()
-    if event["capacity"] is not None and body.response == "accepted" != mine.response:
-        accepted = await reading.accepted(connection, event_id)
-        if accepted >= event["capacity"]:
-            raise full(event["capacity"], accepted)
-    diff = {"response": [mine.response, body.response]}
-    if mine.comment != body.comment:
-        diff["comment"] = [mine.comment, body.comment]
-    return shown(await people.respond(connection, event_id, mine.id, body.response, body.comment, diff, author))
+    return shown(mine)

@@ -60,7 +60,7 @@ Reminders = Annotated[
     AfterValidator(lambda minutes: list(dict.fromkeys(minutes))),
 ]
 Capacity = Annotated[
-    int, Field(strict=True, ge=1, le=1_000_000, description="How many can accept. Without it, there is no limit.")
+    int, Field(strict=True, ge=1, le=1_000_000, description="How many have a place; more wait. Without it, there is no limit.")
 ]
 
 
@@ -142,7 +142,8 @@ class Counts(Out):
     needs_action: int
     accepted: int
     declined: int
-    tentative: int
+    tentative: int = Field(description="Without those who wait.")
+    waiting: int = Field(description="How many have accepted and wait for a place.")
 
 
 class EventOut(Out):
@@ -162,7 +163,7 @@ class EventOut(Out):
     capacity: int | None
     revision: int
     organizer: Organizer
-    my_response: Response | None = Field(description="The caller's own answer; null for who does not take part.")
+    my_response: Response | None = Field(description="The caller's own answer (`tentative` while waiting for a place); null for who does not take part.")
     counts: Counts
     created_at: Instant
     updated_at: Instant

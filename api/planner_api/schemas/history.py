@@ -17,6 +17,7 @@ ChangeKind = Literal[
     "restoration",
     "removal",
     "response",
+    "promotion",
     "deletion",
 ]
 
@@ -27,7 +28,10 @@ class ChangeOut(Out):
     actor: Organizer | None = Field(description="Who did it; null for the system.")
     at: Instant
     diff: dict[str, Any] = Field(
-        description="`{field: [old, new]}`; `{participants: {added: n}}` or `{removed: […]}` where people came or went."
+        description=(
+            "`{field: [old, new]}`; `{participants: {added: n}}` or `{removed: […]}` where people came or went; "
+            "`{participants: {promoted: n}}` where those who waited longest were given places."
+        )
     )
     held_at: Instant | None = Field(
         description="For the organizer: since when an admin has to approve it before anybody is told."

@@ -66,6 +66,7 @@ class ParticipantOut(Out):
     response: Response
     comment: str | None = Field(description="For the organizer and the participant who wrote it; null for the others.")
     responded_at: Instant | None
+    waiting: int | None = Field(description="The place in the waitlist, from 1; null for who does not wait.")
 
 
 class ParticipantList(Out):

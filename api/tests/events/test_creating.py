@@ -36,7 +36,7 @@ async def test_an_event_is_made_and_read(ann: Any, bob: Any) -> None:
         "all_day": False,
         "revision": 1,
         "my_response": None,
-        "counts": {"needs_action": 2, "accepted": 0, "declined": 0, "tentative": 0},
+        "counts": {"needs_action": 2, "accepted": 0, "declined": 0, "tentative": 0, "waiting": 0},
     }
     read = await bob.get(f"/events/{event['id']}")
     assert read.headers["ETag"] == '"1"'

@@ -11,7 +11,8 @@ UNDECIDED = "interval '30 seconds'"
 DUE_DELIVERIES = f"""
     WITH told AS (
         SELECT due.change_id, due.person_id, c.event_id, c.at, c.email_on,
-               CASE c.kind WHEN 'creation' THEN 'invitation' ELSE c.kind::text END AS word
+               CASE c.kind WHEN 'creation' THEN 'invitation' WHEN 'promotion' THEN 'update' ELSE c.kind::text END
+                   AS word
           FROM ({DUE_IN.format(kept=kept("deliveries"))}) due JOIN changes c ON c.id = due.change_id
     ), wanted AS (
         SELECT told.change_id, told.person_id, told.event_id, told.at, r.channel_id

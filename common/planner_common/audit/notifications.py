@@ -3,7 +3,8 @@
 from planner_common.audit.scope import IN_SCOPE, Scope, kept
 
 # Sets of (change, person), put together and taken from one another: those who come by the change, those who go by it,
-# those within whose stay in the event it lies, whoever organizes it; but for the one who made it. `DUE_IN` is for what
+# those who have a place by it, those within whose stay in the event it lies, whoever organizes it; but for the one who
+# made it. `DUE_IN` is for what
 # is kept in a table: what was pruned from there is not due.
 DUE_IN = f"""
     WITH looked AS (
@@ -18,6 +19,10 @@ DUE_IN = f"""
       FROM looked JOIN participants p ON (p.event_id, p.until_change) = (looked.event_id, looked.id)
      WHERE looked.kind = 'removal'
     UNION
+    SELECT looked.id, promoted.person_id
+      FROM looked JOIN promotions promoted ON promoted.change_id = looked.id
+     WHERE looked.kind = 'promotion'
+    UNION
     SELECT looked.id, p.person_id
       FROM looked JOIN participants p USING (event_id)
      WHERE looked.kind IN ('update', 'reschedule', 'cancellation', 'restoration')
@@ -25,7 +30,7 @@ DUE_IN = f"""
     UNION
     SELECT looked.id, organizer.person_id
       FROM looked JOIN events e ON e.id = looked.event_id JOIN accounts organizer ON organizer.id = e.organizer_id
-     WHERE looked.kind NOT IN ('creation', 'invitation', 'removal', 'deletion')
+     WHERE looked.kind NOT IN ('creation', 'invitation', 'removal', 'promotion', 'deletion')
     EXCEPT
     SELECT looked.id, looked.actor FROM looked
 """

@@ -40,7 +40,8 @@ HELD = text(f"""
            COALESCE(account.name, guest.name, gone.name) AS name,
            COALESCE(account.locale, organizer.locale, 'en') AS locale,
            COALESCE(account.time_zone, e.start_zone, organizer.time_zone, 'UTC') AS time_zone,
-           guest.id IS NOT NULL AS inside, guest.response, answer.response AS answer,
+           guest.id IS NOT NULL AS inside, guest.response,
+           CASE WHEN answer.waiting_since IS NULL THEN answer.response ELSE 'waiting' END AS answer,
            ch.id IS NOT NULL AS has_channel, ch.address, ch.verified_at, ch.code_expires_at,
            ch.paused_at IS NOT NULL OR ch.disabled_at IS NOT NULL OR ch.ended_at IS NOT NULL
                OR (ch.id IS NULL AND p.email_paused_at IS NOT NULL) AS closed,
@@ -165,7 +166,7 @@ class Facts:
     """In the event now, as a participant."""
     response: str | None = None
     answer: str | None = None
-    """For the news of an answer: what whoever gave it says now."""
+    """For the news of an answer: what whoever gave it says now; `waiting`: yes, and there is no place."""
     has_channel: bool = False
     address: bytes | None = None
     verified_at: datetime | None = None

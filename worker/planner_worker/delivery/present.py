@@ -5,6 +5,7 @@ from datetime import datetime
 
 from planner_common.changes import Kind
 from planner_common.deliveries import DEFAULT_KINDS, Purpose, Reason
+from planner_common.summaries import topic
 from planner_common.timing import WHOLE_DAY_LASTS, Wishes, held_until
 
 from planner_worker.delivery.facts import Facts
@@ -85,13 +86,16 @@ def _stale(facts: Facts) -> Superseded | None:
 def _pointless(facts: Facts) -> Superseded | None:
     """The event takes place; what would this news of it still tell its reader?"""
     if facts.kind == RESPONSE:
-        given = (facts.diff or {}).get("response", [None, None])[1]
+        diff = facts.diff or {}
+        given = "waiting" if diff.get("waiting", [None, None])[1] else diff.get("response", [None, None])[1]
         return Superseded(Reason.ANSWERED_AGAIN) if given != facts.answer else None
     if not facts.inside and not facts.organizes:
         return Superseded(Reason.REMOVED)
     if facts.kind == INVITATION:
         answered = facts.response not in (None, "needs_action")
         return Superseded(Reason.ANSWERED) if answered else None
+    if topic(facts.kind or "", facts.diff or {}) == Kind.PROMOTION:
+        return Superseded(Reason.ANSWERED_AGAIN) if facts.response != "accepted" else None
     return _told_otherwise(facts) if facts.kind in (Kind.UPDATE, Kind.RESCHEDULE) else None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 from planner_common.deliveries import Purpose
 from planner_common.summaries import TEXTS as SENTENCES
-from planner_common.summaries import Reader, locale_of, period, summary
+from planner_common.summaries import Reader, locale_of, period, summary, topic
 
 from planner_worker.channels import Item
 from planner_worker.mail.headers import line, lines
@@ -87,7 +87,7 @@ def said(purpose: Purpose, items: Sequence[Item], code: str | None, reader: Read
         one = items[0] if len(items) == 1 else None
         parts = [_part(item, reader, texts, described=one is not None) for item in items]
         if one is not None:
-            subject = texts["subjects"][one.kind].format(title=line(one.title, TITLE)).strip()
+            subject = texts["subjects"][topic(one.kind, one.diff)].format(title=line(one.title, TITLE)).strip()
             context = {"why": texts["why"], "end": texts["end"]}
         else:
             subject = texts["digest"].format(count=len(items))

@@ -2,8 +2,8 @@
 
 An event is marked first. From then on nobody sees it, and the audit leaves it out: between the transactions that follow
 something or other of it is missing. What belongs to it goes before what it refers to: deliveries with their tries,
-notifications, changes, participants and mutes, the event. What is unfinished stays, and with it the event, which a
-later run finds by its mark.
+notifications, changes with their promotions, participants and mutes, the event. What is unfinished stays, and with it
+the event, which a later run finds by its mark.
 """
 
 from planner_common.canary import ORGANIZER
@@ -77,6 +77,8 @@ STEPS = {
                AND NOT EXISTS (SELECT FROM notifications n WHERE n.change_id = c.id)
                AND NOT EXISTS (SELECT FROM deliveries d WHERE d.change_id = c.id)
              ORDER BY c.id LIMIT :batch FOR UPDATE OF c SKIP LOCKED
+        ), promoted AS (
+            DELETE FROM promotions p USING old WHERE p.change_id = old.id
         ), gone AS (
             DELETE FROM changes c USING old WHERE c.id = old.id
         )
