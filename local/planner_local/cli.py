@@ -14,9 +14,6 @@ from typing import Annotated, Any, TextIO, cast
 import typer
 from rich.console import Console
 
-from planner_local.backup import BackupError, back_up
-from planner_local.backup import restore as restore_from
-from planner_local.demo import CALENDAR, demonstrate, read_calendar
 from planner_local.guard import guarded
 from planner_local.output import Patient, prefixing
 from planner_local.servers import Postgres, free_port, keep_secret, postgres_programs
@@ -25,6 +22,7 @@ from planner_local.state import Addresses, RunningError, alone, forget, running
 from planner_local.supervisor import StartError
 
 FOLDER = Path(".local").absolute()
+CALENDAR = Path(__file__).with_name("demo.ics")
 LOG = FOLDER / "demo.log"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Planner on this machine, without Docker.")
@@ -139,6 +137,8 @@ def demo(
     calendar: Annotated[Path, typer.Argument(help="An iCalendar file, instead of the demo's own.")] = CALENDAR,
 ) -> None:
     """Import a calendar and watch its people being told. Uses the stack that runs, or one of its own."""
+    from planner_local.demo import demonstrate, read_calendar  # noqa: PLC0415  # 20 MB, which `up` would keep
+
     try:
         content = read_calendar(calendar)
     except OSError as error:
@@ -216,6 +216,8 @@ def backup(
     file: Annotated[Path | None, typer.Argument(help="Where to; planner-….dump here unless given.")] = None,
 ) -> None:
     """Write a backup of the database, whether the stack is up or not."""
+    from planner_local.backup import BackupError, back_up  # noqa: PLC0415  # it needs psycopg: 8 MB
+
     file = file or Path(f"planner-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.dump")
     try:
         with database() as server:
@@ -233,6 +235,9 @@ def restore(file: Annotated[Path, typer.Argument(help="A backup.", exists=True, 
 
     What was unfinished in it is not sent by itself: it may have been sent since.
     """
+    from planner_local.backup import BackupError  # noqa: PLC0415  # as above
+    from planner_local.backup import restore as restore_from  # noqa: PLC0415
+
     try:
         with alone(FOLDER), stopped_database() as server:
             console.print(restore_from(server, file).strip(), markup=False)

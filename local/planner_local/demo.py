@@ -26,7 +26,6 @@ from planner_local.client import ApiError, Person, connect
 from planner_local.state import Addresses
 from planner_local.watch import Inbox, QueueWatch
 
-CALENDAR = Path(__file__).with_name("demo.ics")
 ORGANIZER, GUESTS = "Ann", ("Ben", "Cleo", "Dana", "Eli")
 CHANGED = 3
 """How many events are answered, and moved, and cancelled."""

@@ -7,6 +7,7 @@ missed is in the state file, and the next start ends it. On systems other than L
 """
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -70,6 +71,7 @@ def guarded(run: Callable[[], int], clean_up: Callable[[], None]) -> int:
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
     guard = os.getpid()
+    gc.freeze()  # the two share their memory as long as no collector looks at it
     child = os.fork()
     if child == 0:
         libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))

