@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from planner_common import metrics, tracing
-from planner_common.database import database_url, timeouts
+from planner_common.database import database_url
+from planner_common.libpq import timeouts
 from planner_common.settings import Settings
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError

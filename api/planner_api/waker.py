@@ -5,7 +5,7 @@ import contextlib
 
 import asyncpg
 from asyncpg.exceptions import InterfaceError, PostgresError
-from planner_common.database import libpq_url
+from planner_common.libpq import libpq_url
 from planner_common.logging import get_logger
 from planner_common.messages import Channel
 from planner_common.settings import Settings

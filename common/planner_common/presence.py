@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psycopg
 
-from planner_common.database import KEEPALIVES, libpq_url, timeouts
+from planner_common.libpq import KEEPALIVES, libpq_url, options, timeouts
 from planner_common.logging import get_logger, in_short
 from planner_common.settings import Settings
 
@@ -108,7 +108,7 @@ class Presence:
                     self.url,
                     autocommit=True,
                     application_name="planner-presence",
-                    options=" ".join(f"-c {name}={value}" for name, value in timeouts(statement_seconds=5).items()),
+                    options=options(timeouts(statement_seconds=5)),
                     **KEEPALIVES,  # type: ignore[arg-type]  # libpq's numbers
                 ) as connection,
             ):

@@ -1,6 +1,6 @@
 """How Planner is, in statements that the exporter asks at each scrape and `planner doctor` asks once.
 
-They take milliseconds however many rows there are, in a session that is set to `database.BY_INDEX`.
+They take milliseconds however many rows there are, in a session that is set to `libpq.BY_INDEX`.
 """
 
 from importlib.resources import files

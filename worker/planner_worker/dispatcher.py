@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 from kombu.exceptions import OperationalError as BrokerError
 from planner_common import metrics, multiprocess, tracing
-from planner_common.database import KEEPALIVES, libpq_url, timeouts
+from planner_common.libpq import KEEPALIVES, libpq_url, options, timeouts
 from planner_common.logging import configure_logging, get_logger, in_short
 from planner_common.messages import QUEUE_OF, Channel, Queue, Task
 from planner_common.presence import Presence
@@ -118,12 +118,11 @@ class Dispatcher:
     def connect(self) -> Database:
         """The connection, which listens. It need not wait for the disk: a lost lease is only a second message."""
         if self.database is None:
-            options = {**timeouts(STATEMENT_SECONDS), "synchronous_commit": "off"}
             self.database = Connection.connect(
                 libpq_url(self.settings),
                 autocommit=True,
                 application_name="planner-dispatcher",
-                options=" ".join(f"-c {name}={value}" for name, value in options.items()),
+                options=options({**timeouts(STATEMENT_SECONDS), "synchronous_commit": "off"}),
                 **KEEPALIVES,  # type: ignore[arg-type]  # libpq's numbers
             )
             self.database.execute(f"LISTEN {Channel.CHANGES}")

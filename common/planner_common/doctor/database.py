@@ -9,9 +9,10 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from planner_common.database import BY_INDEX, make_engine
+from planner_common.database import make_engine
 from planner_common.doctor.examination import Group
 from planner_common.doctor.verdicts import Verdict, by_size, failed, ok, warning
+from planner_common.libpq import BY_INDEX
 from planner_common.settings import Settings
 from planner_common.vitals import DATABASE
 

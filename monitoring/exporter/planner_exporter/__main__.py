@@ -15,7 +15,8 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from planner_common import metrics as catalogue
-from planner_common.database import BY_INDEX, make_engine
+from planner_common.database import make_engine
+from planner_common.libpq import BY_INDEX
 from planner_common.logging import configure_logging, get_logger, in_short
 from planner_common.settings import Settings, settings_or_exit
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest

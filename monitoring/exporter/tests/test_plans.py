@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from planner_common.database import BY_INDEX, make_engine
+from planner_common.database import make_engine
+from planner_common.libpq import BY_INDEX
 from planner_common.settings import Settings
 from planner_common.vitals import BACKLOG, SEEN
 from sqlalchemy import Connection, TextClause, text
