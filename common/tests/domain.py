@@ -55,11 +55,12 @@ class Domain:
         actor: str | None,
         add: Iterable[str] = (),
         remove: Iterable[str] = (),
+        promote: Iterable[str] = (),
         notify: bool = True,
         request_id: str | None = None,
         audience_size: int = 1,
     ) -> int:
-        """One change, with the participants that it adds and takes out. Returns its id."""
+        """One change, with the participants that it adds, takes out and promotes. Returns its id."""
         change = self.connection.scalar(
             text("""
                 WITH event AS (UPDATE events SET revision = revision + 1 WHERE id = :event RETURNING id, revision)
@@ -85,6 +86,11 @@ class Domain:
                     SELECT event_id, :person, :email, id FROM changes WHERE id = :change
                 """),
                 {"person": person_id(email), "email": email, "change": change},
+            )
+        for email in promote:
+            self.connection.execute(
+                text("INSERT INTO promotions (change_id, person_id) VALUES (:change, :person)"),
+                {"change": change, "person": person_id(email)},
             )
         for email in remove:
             self.connection.execute(

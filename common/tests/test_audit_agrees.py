@@ -62,7 +62,7 @@ def test_whatever_is_wished_the_audit_agrees(
     email_on: bool,
 ) -> None:
     connection.exec_driver_sql(
-        "TRUNCATE accounts, events, changes, participants, notifications, routes, mutes, deliveries CASCADE"
+        "TRUNCATE accounts, events, changes, participants, notifications, promotions, routes, mutes, deliveries CASCADE"
     )
     domain = Domain(connection)
     event = domain.event(ANN, BOB, CAT)
@@ -70,8 +70,9 @@ def test_whatever_is_wished_the_audit_agrees(
     for kind, actor, people in steps:
         add = people - now_in if kind is Kind.INVITATION else set()
         remove = people & now_in if kind is Kind.REMOVAL else set()
+        promote = people & now_in if kind is Kind.PROMOTION else set()
         now_in = (now_in | add) - remove
-        domain.change(event, kind, actor=actor, add=add, remove=remove)
+        domain.change(event, kind, actor=actor, add=add, remove=remove, promote=promote)
     connection.execute(
         text("UPDATE changes SET at = CAST(:base AS timestamptz) + make_interval(mins => revision - 1)"), {"base": BASE}
     )

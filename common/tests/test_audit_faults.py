@@ -117,6 +117,24 @@ MUTATIONS = {
         """,
         {"delivery_stuck": 1},
     ),
+    "two have the only place": (
+        """
+        WITH seated AS (UPDATE participants SET response = 'accepted')
+        UPDATE events SET capacity = 1
+        """,
+        {"overbooked": 1},
+    ),
+    "somebody waits, and a place is free": (
+        """
+        WITH waits AS (UPDATE participants SET response = 'tentative', waiting_since = :last WHERE person_id = :cat)
+        UPDATE events SET capacity = 1
+        """,
+        {"place_unused": 1},
+    ),
+    "somebody waits, and there is no end of places": (
+        "UPDATE participants SET response = 'tentative', waiting_since = :last WHERE person_id = :cat",
+        {"place_unused": 1},
+    ),
     "a change that nobody fans out": (
         """
         INSERT INTO changes (event_id, revision, kind, audience_size, at)

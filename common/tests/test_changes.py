@@ -71,6 +71,14 @@ def test_an_answer_is_told_to_the_organizer_alone(domain: Domain) -> None:
     assert domain.told(by_ann) == []
 
 
+def test_a_promotion_is_told_to_those_who_have_a_place_whatever_they_do_later(domain: Domain) -> None:
+    event = domain.event(ANN, BOB, CAT, DAN)
+    promotion = domain.change(event, Kind.PROMOTION, actor=None, promote=[BOB, CAT])
+    domain.change(event, Kind.REMOVAL, actor=ANN, remove=[CAT])
+    domain.connection.execute(FAN_OUT)
+    assert domain.told(promotion) == [BOB, CAT]
+
+
 def test_nobody_is_told_of_a_deletion_or_of_what_is_not_to_be_told(domain: Domain) -> None:
     event = domain.event(ANN, BOB)
     deletion = domain.change(event, Kind.DELETION, actor=ANN)
@@ -80,9 +88,10 @@ def test_nobody_is_told_of_a_deletion_or_of_what_is_not_to_be_told(domain: Domai
     assert domain.told(quiet) == []
 
 
-def test_a_creation_reads_as_an_invitation() -> None:
+def test_a_creation_reads_as_an_invitation_and_a_promotion_as_an_update() -> None:
     assert told_as(Kind.CREATION) == "invitation"
     assert told_as(Kind.RESCHEDULE) == "reschedule"
+    assert told_as(Kind.PROMOTION) == "update"
 
 
 PEOPLE = [ANN, BOB, CAT, DAN]
@@ -100,15 +109,16 @@ def test_whatever_happens_the_audit_agrees(
     steps: list[tuple[Kind, str | None, set[str], bool]],
 ) -> None:
     """Two queries, written apart, derive the same notifications from any log: neither forgets an end of an interval."""
-    connection.exec_driver_sql("TRUNCATE accounts, events, changes, participants, notifications CASCADE")
+    connection.exec_driver_sql("TRUNCATE accounts, events, changes, participants, notifications, promotions CASCADE")
     domain = Domain(connection)
     event = domain.event(ANN, *invited)
     now_in = set(invited)
     for kind, actor, people, notify in steps:
         add = people - now_in if kind is Kind.INVITATION else set()
         remove = people & now_in if kind is Kind.REMOVAL else set()
+        promote = people & now_in if kind is Kind.PROMOTION else set()
         now_in = (now_in | add) - remove
-        domain.change(event, kind, actor=actor, add=add, remove=remove, notify=notify)
+        domain.change(event, kind, actor=actor, add=add, remove=remove, promote=promote, notify=notify)
     connection.execute(FAN_OUT)
 
     def pairs(statement: str, **parameters: str | None) -> set[tuple[int, UUID]]:

@@ -76,6 +76,33 @@ def said(kind: str, diff: dict[str, Any] | None = None, *, locale: str = "en", z
             "Ann may come to “Standup”.",
             "Ann, возможно, примет участие в событии «Standup».",
         ),
+        (
+            "response",
+            {"response": ["needs_action", "tentative"], "waiting": [False, True]},
+            "Ann accepted “Standup”, which is full, and waits for a place.",
+            "Ann принимает приглашение на «Standup» и ждёт места: свободных нет.",
+        ),
+        (
+            "response",
+            {"response": ["tentative", "tentative"], "waiting": [True, False]},
+            "Ann may come to “Standup”.",
+            "Ann, возможно, примет участие в событии «Standup».",
+        ),
+        (
+            "response",
+            {"response": ["accepted", "declined"], "promoted": [None, "Ben"]},
+            "Ann declined “Standup”. The place goes to Ben.",
+            "Ann отклоняет приглашение на «Standup». Место переходит к следующему в очереди: Ben.",
+        ),
+        (
+            "update",
+            {"response": ["tentative", "accepted"], "waiting": [True, False], "participants": {"promoted": 1}},
+            "A place has become free, and it is yours: you take part in “Standup” (Sunday, March 29, 2026, 9:00 AM).",
+            (
+                "Освободилось место, и оно ваше: вы участвуете в событии «Standup» "
+                "(воскресенье, 29 марта 2026 г., 09:00)."
+            ),
+        ),
     ],
 )
 def test_a_sentence_for_each_kind(kind: str, diff: dict[str, Any], english: str, russian: str) -> None:

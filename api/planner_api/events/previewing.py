@@ -36,8 +36,9 @@ NEWEST = text("SELECT COALESCE(max(id), 0) FROM changes")
 # The brake is the dispatcher's (`planner_worker.due.changes`): what the account has reached in this hour, and these.
 CHANGES = text(f"""
     SELECT c.id, c.kind, c.revision, c.diff, {LANE} AS lane,
-           :reach > 0 AND c.notify AND COALESCE(reach.people, 0)
-               + sum(c.audience_size) FILTER (WHERE c.notify) OVER (ORDER BY c.id) > :reach AS held
+           :reach > 0 AND c.notify AND c.actor IS NOT NULL AND COALESCE(reach.people, 0)
+               + sum(c.audience_size) FILTER (WHERE c.notify AND c.actor IS NOT NULL) OVER (ORDER BY c.id) > :reach
+               AS held
       FROM changes c JOIN events e ON e.id = c.event_id
       LEFT JOIN reach ON reach.actor = c.actor AND reach.hour = date_trunc('hour', now())
      WHERE c.id > :newest AND c.xmin = CAST(pg_current_xact_id_if_assigned() AS xid)

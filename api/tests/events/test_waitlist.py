@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -225,11 +226,14 @@ async def test_two_hundred_at_once(
     path = f"/events/{event['id']}"
     headers = {email: login(app, connection, email) for email in emails}
 
-    async def answer(email: str, response: str) -> Any:
+    async def sent(*request: str, **arguments: Any) -> Any:
         while True:  # who waits for a connection of the pool for too long is told to come again
-            given = await client.put(f"/api/v1{path}/response", headers=headers[email], json={"response": response})
-            if given.status_code != 503:
-                return given
+            answer = await client.request(*request, **arguments)
+            if answer.status_code != 503:
+                return answer
+
+    async def answer(email: str, response: str) -> Any:
+        return await sent("PUT", f"/api/v1{path}/response", headers=headers[email], json={"response": response})
 
     given = await asyncio.gather(*(answer(email, "accepted") for email in emails))
     assert {each.status_code for each in given} == {200}
@@ -242,62 +246,80 @@ async def test_two_hundred_at_once(
 
     async def act(email: str) -> Any:
         if email in gone:
-            return await ann.delete(f"{path}/participants/{ids[email]}")
+            return await sent("DELETE", f"/api/v1{path}/participants/{ids[email]}", headers=ann.authorization)
         return await answer(email, choose.choice(["accepted", "declined", "tentative"]))
 
     acts = [act(email) for email in emails]
-    acts.insert(100, ann.patch(path, json={"capacity": 45}, headers=ANY))
+    acts.insert(100, sent("PATCH", f"/api/v1{path}", json={"capacity": 45}, headers=ann.authorization | ANY))
     done = await asyncio.gather(*acts)
     assert {each.status_code for each in done} <= {200, 204}, [each.text for each in done if each.is_error]
-    assert consistent(connection, event["id"]) == (45, [])
+    places = replayed(connection, event["id"], 40)
+    assert (places.wrong, places.capacity, len(places.seated)) == ([], 45, 45)
+    assert places.waiting
 
     fan_out(connection, email_on=True)
     found = audit(connection)
     assert (found.ok, found.changes) == (True, log.count()), found.named
 
 
-def consistent(connection: Connection, event: str) -> tuple[int, list[str]]:
-    """How many places an event has at last; and what was wrong in any of its revisions, by its log alone."""
-    kept = text("""
-        SELECT c.kind, c.diff, c.actor,
+@dataclass
+class Places:
+    """Who has a place, and who waits for one in which order, by the log alone."""
+
+    capacity: int
+    seated: set[UUID] = field(default_factory=set)
+    waiting: list[UUID] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def follow(self, change: Any) -> None:
+        self.capacity = change.diff.get("capacity", [None, self.capacity])[1]
+        for person in change.removed:
+            self._leave(person)
+        if change.kind == "response":
+            self._leave(change.actor)
+            if change.diff["response"][1] == "accepted":
+                self.seated.add(change.actor)
+            elif "waiting" in change.diff and change.diff["waiting"][1]:
+                self.waiting.append(change.actor)
+        elif change.kind == "promotion":
+            first = self.waiting[: len(change.promoted)]
+            if set(change.promoted) != set(first):
+                self.wrong.append(f"revision {change.revision} passes over somebody")
+            for person in change.promoted:
+                self._leave(person)
+                self.seated.add(person)
+
+    def check(self, revision: int, *, settled: bool) -> None:
+        """Whether all is well after a revision; `settled`: the next one gives no places to those who wait."""
+        if len(self.seated) > self.capacity:
+            self.wrong.append(f"revision {revision}: {len(self.seated)} have {self.capacity} places")
+        if settled and self.waiting and len(self.seated) < self.capacity:
+            self.wrong.append(f"revision {revision}: {len(self.waiting)} wait, and places are free")
+
+    def _leave(self, person: UUID) -> None:
+        self.seated.discard(person)
+        self.waiting = [each for each in self.waiting if each != person]
+
+
+def replayed(connection: Connection, event: str, capacity: int) -> Places:
+    """The log of an event, checked revision by revision, and compared with the participants as they are."""
+    log = text("""
+        SELECT c.revision, c.kind, c.diff, c.actor,
                ARRAY(SELECT p.person_id FROM promotions p WHERE p.change_id = c.id) AS promoted,
                ARRAY(SELECT p.person_id FROM participants p WHERE p.until_change = c.id) AS removed
           FROM changes c WHERE c.event_id = :event ORDER BY c.revision
     """)
-    changes = connection.execute(kept, {"event": UUID(event)}).all()
-    capacity = 40
-    seated: set[UUID] = set()
-    waiting: list[UUID] = []
-    wrong: list[str] = []
-    for change, after in pairwise([*changes, None]):
-        if change.kind == "response":
-            seated.discard(change.actor)
-            waiting = [person for person in waiting if person != change.actor]
-            if change.diff["response"][1] == "accepted":
-                seated.add(change.actor)
-            elif change.diff.get("waiting", [None, False])[1]:
-                waiting.append(change.actor)
-        seated -= set(change.removed)
-        waiting = [person for person in waiting if person not in change.removed]
-        if change.kind == "promotion":
-            number = len(change.promoted)
-            if set(change.promoted) != set(waiting[:number]):
-                wrong.append(f"{change.promoted} overtook {waiting[:number]}")
-            seated |= set(change.promoted)
-            waiting = waiting[number:]
-        capacity = change.diff.get("capacity", [None, capacity])[1]
-        if len(seated) > capacity:
-            wrong.append(f"{len(seated)} have the {capacity} places")
-        if waiting and len(seated) < capacity and (after is None or after.kind != "promotion"):
-            wrong.append(f"{len(waiting)} wait, and only {len(seated)} of {capacity} places are taken")
+    changes = connection.execute(log, {"event": UUID(event)}).all()
+    places = Places(capacity)
+    for change, following in pairwise([*changes, None]):
+        places.follow(change)
+        places.check(change.revision, settled=following is None or following.kind != "promotion")
     now = text("""
         SELECT person_id, waiting_since FROM participants
          WHERE event_id = :event AND until_change IS NULL AND (response = 'accepted' OR waiting_since IS NOT NULL)
          ORDER BY waiting_since
     """)
     rows = connection.execute(now, {"event": UUID(event)}).all()
-    if {row.person_id for row in rows if row.waiting_since is None} != seated:
-        wrong.append("others have a place than the log says")
-    if [row.person_id for row in rows if row.waiting_since is not None] != waiting:
-        wrong.append("others wait than the log says, or in another order")
-    return capacity, wrong
+    assert {row.person_id for row in rows if row.waiting_since is None} == places.seated
+    assert [row.person_id for row in rows if row.waiting_since is not None] == places.waiting
+    return places

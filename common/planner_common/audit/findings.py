@@ -30,6 +30,10 @@ class Invariant(StrEnum):
     """A try began when the delivery was finished already."""
     STATE_SUM = "state_sum"
     """Deliveries whose state is none of those that there are."""
+    OVERBOOKED = "overbooked"
+    """Events with more people in them than places."""
+    PLACE_UNUSED = "place_unused"
+    """Events with a place that is free while somebody waits for one."""
 
 
 class Information(StrEnum):

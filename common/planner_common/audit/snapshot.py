@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from planner_common.audit import backlog, deliveries, notifications
+from planner_common.audit import backlog, deliveries, notifications, places
 from planner_common.audit.findings import Fault, Findings
 from planner_common.audit.scope import HORIZONS, IN_SCOPE, Scope
 
@@ -19,6 +19,7 @@ QUESTIONS: tuple[Callable[[Scope], str], ...] = (
     deliveries.orphans,
     deliveries.contradictions,
     backlog.stuck,
+    places.faults,
 )
 
 # The first rows of each name, each with how many there are. Where nothing is wrong there is nothing to sort.
