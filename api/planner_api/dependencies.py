@@ -23,6 +23,7 @@ __all__ = [
     "Caller",
     "CallerDep",
     "ConnectionDep",
+    "QuestionDep",
     "SealerDep",
     "SettingsDep",
     "StatementDep",
@@ -79,6 +80,19 @@ async def statement(request: Request) -> AsyncIterator[AsyncConnection]:
 
 
 StatementDep = Annotated[AsyncConnection, Depends(statement, scope="function")]
+
+
+async def question(request: Request) -> AsyncIterator[AsyncConnection]:
+    """A connection for a POST that only reads: what it asks does not fit an address. Nobody is woken."""
+    if SHARED in request.scope:
+        async with transaction_of(request) as connection:
+            yield connection
+        return
+    async with connect(request.app.state.autocommit) as connection:
+        yield connection
+
+
+QuestionDep = Annotated[AsyncConnection, Depends(question, scope="function")]
 
 
 async def settings_of(request: Request) -> Settings:

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from planner_api import idempotency
-from planner_api.dependencies import statement, transaction
+from planner_api.dependencies import question, statement, transaction
 from planner_api.routing import Route, asked_for
 from planner_common.messages import Channel
 from planner_common.sealing import Sealer
@@ -348,4 +348,4 @@ async def test_openapi_says_where_a_key_is_taken_and_there_it_is(app: FastAPI) -
             if declared:
                 assert "in" in document["components"]["parameters"]["IdempotencyKey"]
                 asked = set(asked_for(route.dependant))
-                assert asked & {transaction, statement} or context.path_format in OWN_TRANSACTIONS, context.path_format
+                assert asked & {transaction, statement, question} or context.path_format in OWN_TRANSACTIONS, context.path_format

@@ -1,4 +1,5 @@
-"""What reaches me, where and when: kinds of notification by channel, quiet hours, the digest of e-mail."""
+"""What reaches me, where and when: kinds of notification by channel, quiet hours, the digest of e-mail. And who may ask
+when I am busy."""
 
 from typing import Any
 from uuid import UUID
@@ -28,6 +29,7 @@ router = make_router("preferences")
 PRESENT = text("""
     SELECT p.quiet_from, p.quiet_to, COALESCE(p.email_digest, 'none') AS email_digest,
            p.email_paused_at IS NOT NULL AS email_paused, email.kinds AS email_kinds,
+           COALESCE(p.free_busy, 'everyone_i_meet') AS free_busy,
            COALESCE(
                (SELECT jsonb_agg(
                            jsonb_build_object(
@@ -54,6 +56,7 @@ async def show_preferences(caller: CallerDep, connection: ConnectionDep) -> Pref
         quiet_hours=quiet,
         email=EmailPreferences(kinds=email_kinds, digest=row.email_digest, paused=row.email_paused),
         channels=[ChannelPreferences(id=one["id"], kinds=one["kinds"]) for one in row.channels],
+        free_busy=row.free_busy,
     )
 
 
@@ -100,6 +103,8 @@ def _kept(person: UUID, body: Preferences) -> postgresql.Insert:
         "email_paused_at": func.now() if email.paused else None,
         "updated_at": func.now(),
     }
+    if "free_busy" in body.model_fields_set:
+        values["free_busy"] = body.free_busy
     paused: ColumnElement[object] | None = (
         func.coalesce(preferences.c.email_paused_at, func.now()) if email.paused else None
     )

@@ -2,7 +2,7 @@
 
 import re
 from datetime import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from planner_common.deliveries import DEFAULT_KINDS
@@ -80,14 +80,23 @@ class ChannelPreferences(In):
     kinds: Kinds
 
 
+FreeBusyAnswers = Literal["everyone_i_meet", "nobody"]
+
+
 class Preferences(In):
-    """All of it, going in as it comes out: what is left out of a PUT would otherwise be lost unnoticed."""
+    """All of it, going in as it comes out: what is left out of a PUT would otherwise be lost unnoticed. Only
+    `free_busy`, which came later, stays as it is when it is left out."""
 
     quiet_hours: QuietHours | None
     email: EmailPreferences
     channels: Annotated[
         list[ChannelPreferences], Field(max_length=MANY, description="All my verified channels, each once.")
     ]
+    # A factory, since OpenAPI would show a default.
+    free_busy: FreeBusyAnswers = Field(
+        default_factory=lambda: "everyone_i_meet",
+        description="Who may ask when I am busy. Never with what.",
+    )
 
 
 class MutedEvent(Out):

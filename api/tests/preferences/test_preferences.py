@@ -19,11 +19,13 @@ UNTOUCHED = {
     "quiet_hours": None,
     "email": {"kinds": DEFAULTS, "digest": "none", "paused": False},
     "channels": [],
+    "free_busy": "everyone_i_meet",
 }
 CHANGED = {
     "quiet_hours": {"from": "22:00", "to": "07:30"},
     "email": {"kinds": ["cancellation", "response"], "digest": "daily", "paused": True},
     "channels": [],
+    "free_busy": "nobody",
 }
 
 

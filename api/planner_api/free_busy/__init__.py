@@ -1,0 +1,1 @@
+"""When people are busy: asked for, and used to find when all of them are not."""
