@@ -1,11 +1,10 @@
 """How Planner is, in statements that the exporter asks at each scrape and `planner doctor` asks once.
 
-They take milliseconds however many rows there are, in a session that is set to `libpq.BY_INDEX`.
+They take milliseconds however many rows there are, in a session that is set to `libpq.BY_INDEX`. They are plain text,
+for the exporter does without SQLAlchemy.
 """
 
 from importlib.resources import files
-
-from sqlalchemy import text
 
 from planner_common.deliveries import Lane
 from planner_common.messages import Queue
@@ -18,7 +17,7 @@ DUE_COUNTED = 1_000
 
 # By queue: how many rows wait for what goes through it, and for how many seconds the oldest. Partial indexes hold just
 # these rows. What an admin holds waits for nobody else, and what is put off is not due.
-BACKLOG = text(f"""
+BACKLOG = f"""
     SELECT '{Queue.FAN_OUT}' AS work, count(*) AS number,
            EXTRACT(epoch FROM clock_timestamp() - min(COALESCE(decided_at, at))) AS seconds
       FROM (
@@ -36,9 +35,9 @@ BACKLOG = text(f"""
                 ORDER BY d.due_at LIMIT {DUE_COUNTED}
            ) due
      ) due
-""")
+"""
 # In the order of the index that is meant; without it all that is due would do, and be gone through.
-SEEN = text(f"""
+SEEN = f"""
     SELECT (SELECT count(*) FROM (SELECT FROM deliveries WHERE state = 'dead' LIMIT {COUNTED}) x) AS dead,
            (SELECT count(*) FROM (SELECT FROM deliveries WHERE outcome_unknown LIMIT {COUNTED}) x) AS unknown,
            (SELECT count(*) FROM (
@@ -46,20 +45,20 @@ SEEN = text(f"""
             ) x) AS held,
            (SELECT EXTRACT(epoch FROM clock_timestamp() - held_at) FROM changes
              WHERE held_at IS NOT NULL AND fanned_out_at IS NULL ORDER BY held_at LIMIT 1) AS held_seconds
-""")
-AUDITED = text("""
+"""
+AUDITED = """
     SELECT violations, EXTRACT(epoch FROM clock_timestamp() - at) AS seconds FROM audits ORDER BY id DESC LIMIT 1
-""")
+"""
 
 HEAD = max(file.name.partition("_")[0] for file in files("planner_common.migrations.versions").iterdir())
 """The version that this code needs, as `planner_common.schema.head` finds it by Alembic, which the exporter has not."""
 
-VERSION = text("SELECT version_num FROM alembic_version")
+VERSION = "SELECT version_num FROM alembic_version"
 # Of other users one sees neither state nor kind without being allowed to.
-DATABASE = text("""
+DATABASE = """
     SELECT pg_database_size(current_database()) AS size,
            current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
                - current_setting('reserved_connections')::int AS connections_limit,
            (SELECT array_agg(state) FROM pg_stat_activity
              WHERE datid IS NOT NULL AND COALESCE(backend_type, 'client backend') = 'client backend') AS connections
-""")
+"""

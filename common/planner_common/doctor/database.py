@@ -87,7 +87,7 @@ def durability(asked: Asked) -> Verdict:
 
 @group.check("database connections")
 def connections(asked: Asked) -> Verdict:
-    row = asked.connection.execute(DATABASE).one()
+    row = asked.connection.execute(text(DATABASE)).one()
     used, limit = len(row.connections), row.connections_limit
     advice = "raise max_connections, or run fewer processes or a smaller DATABASE_POOL"
     return by_size(used / limit, f"{used} of {limit}", advice, warns=FULL_WARNS, fails=FULL_FAILS)
@@ -96,7 +96,7 @@ def connections(asked: Asked) -> Verdict:
 @group.check("database size")
 def size(asked: Asked) -> Verdict:
     """With what is free, where its folder is on this machine and we may know which it is."""
-    found = f"{asked.connection.execute(DATABASE).one().size / 1e6:,.0f} MB"
+    found = f"{asked.connection.execute(text(DATABASE)).one().size / 1e6:,.0f} MB"
     folder = asked.connection.execute(
         text("SELECT setting FROM pg_settings WHERE name = 'data_directory' AND inet_server_addr() <<= '127.0.0.0/8'")
     ).scalar_one_or_none()

@@ -1,5 +1,7 @@
 """The work: nothing waits too long, nothing was given up, and the audit finds all of it right."""
 
+from sqlalchemy import text
+
 from planner_common.doctor.database import Asked, group
 from planner_common.doctor.verdicts import Verdict, by_size, failed, ok, warning
 from planner_common.vitals import AUDITED, BACKLOG, COUNTED, DUE_COUNTED, SEEN
@@ -11,7 +13,7 @@ AUDIT_SECONDS = 3600.0
 
 @group.check("backlog")
 def backlog(asked: Asked) -> Verdict:
-    rows = asked.connection.execute(BACKLOG).all()
+    rows = asked.connection.execute(text(BACKLOG)).all()
     worst = max(rows, key=lambda row: row.seconds or 0)
     seconds, number = float(worst.seconds or 0), sum(row.number for row in rows)
     if not number:
@@ -24,7 +26,7 @@ def backlog(asked: Asked) -> Verdict:
 
 @group.check("dead letters")
 def dead(asked: Asked) -> Verdict:
-    row = asked.connection.execute(SEEN).one()
+    row = asked.connection.execute(text(SEEN)).one()
     if row.dead:
         return warning(f"{_up_to(row.dead)} deliveries were given up", "planner dead list")
     return ok("none")
@@ -32,7 +34,7 @@ def dead(asked: Asked) -> Verdict:
 
 @group.check("held changes")
 def held(asked: Asked) -> Verdict:
-    row = asked.connection.execute(SEEN).one()
+    row = asked.connection.execute(text(SEEN)).one()
     if not row.held:
         return ok("none")
     found = f"{row.held}; the oldest waits for {row.held_seconds:.0f} s"
@@ -42,7 +44,7 @@ def held(asked: Asked) -> Verdict:
 @group.check("audit")
 def audit(asked: Asked) -> Verdict:
     """The last one that the workers made; `AUDIT_SECONDS` may not be known here."""
-    row = asked.connection.execute(AUDITED).one_or_none()
+    row = asked.connection.execute(text(AUDITED)).one_or_none()
     run = "planner audit; unless AUDIT_SECONDS is 0, read the logs of dispatcher and worker"
     if row is None:
         return warning("none was made yet", run)

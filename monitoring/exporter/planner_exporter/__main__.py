@@ -14,9 +14,8 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+import psycopg
 from planner_common import metrics as catalogue
-from planner_common.database import make_engine
-from planner_common.libpq import BY_INDEX
 from planner_common.logging import configure_logging, get_logger, in_short
 from planner_common.settings import Settings, settings_or_exit
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -24,9 +23,9 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from redis import Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sqlalchemy.exc import SQLAlchemyError
 
 from planner_exporter.measure import Measurements
+from planner_exporter.session import Session
 
 TIMEOUT = 2.0
 """Seconds in which a scrape has its numbers or fails."""
@@ -43,9 +42,9 @@ class Exporter:
         self.redis = Redis.from_url(
             settings.broker(), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=Retry(NoBackoff(), 0)
         )
-        self.engine = make_engine(settings, "planner-exporter", statement_seconds=TIMEOUT, session=BY_INDEX)
+        self.session = Session(settings, TIMEOUT)
         self.registry = CollectorRegistry(auto_describe=False)
-        self.measurements = Measurements(self.redis, self.engine)
+        self.measurements = Measurements(self.redis, self.session)
         self.registry.register(self.measurements)
         self.registry.register(catalogue.build)
         # A thread to wait for, since nothing bounds how long a frozen PostgreSQL keeps its client waiting; only one, so
@@ -70,7 +69,7 @@ class Exporter:
         except FutureTimeoutError:
             measuring.cancel()
             fault = f"{self.measurements.asked}: no answer within {TIMEOUT:g} s"
-        except (RedisError, SQLAlchemyError) as error:
+        except (RedisError, psycopg.Error) as error:
             fault = f"{self.measurements.asked}: {in_short(error)}"
         else:
             self.note("")

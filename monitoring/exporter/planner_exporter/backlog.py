@@ -6,17 +6,18 @@ from collections.abc import Iterator
 
 from planner_common.vitals import AUDITED, BACKLOG, COUNTED, DUE_COUNTED, SEEN
 from prometheus_client.core import GaugeMetricFamily
-from sqlalchemy import Connection
+
+from planner_exporter.session import Session
 
 
-def measure(connection: Connection) -> Iterator[GaugeMetricFamily]:
-    """Raises sqlalchemy.exc.SQLAlchemyError."""
-    yield from _due(connection)
-    yield from _seen(connection)
-    yield from _audited(connection)
+def measure(session: Session) -> Iterator[GaugeMetricFamily]:
+    """Raises psycopg.Error."""
+    yield from _due(session)
+    yield from _seen(session)
+    yield from _audited(session)
 
 
-def _due(connection: Connection) -> Iterator[GaugeMetricFamily]:
+def _due(session: Session) -> Iterator[GaugeMetricFamily]:
     waiting = GaugeMetricFamily(
         "planner_backlog",
         f"Rows that are due, by the queue they go through; deliveries up to {DUE_COUNTED:,}, changes {COUNTED:,}.",
@@ -25,15 +26,15 @@ def _due(connection: Connection) -> Iterator[GaugeMetricFamily]:
     oldest = GaugeMetricFamily(
         "planner_backlog_oldest_seconds", "How long the oldest of them has been due.", labels=["work"]
     )
-    for row in connection.execute(BACKLOG):
+    for row in session.rows(BACKLOG):
         waiting.add_metric([row.work], row.number)
         oldest.add_metric([row.work], row.seconds or 0)
     yield waiting
     yield oldest
 
 
-def _seen(connection: Connection) -> Iterator[GaugeMetricFamily]:
-    row = connection.execute(SEEN).one()
+def _seen(session: Session) -> Iterator[GaugeMetricFamily]:
+    row = session.row(SEEN)
     yield GaugeMetricFamily("planner_changes_held", "Changes that wait for an admin.", row.held)
     yield GaugeMetricFamily(
         "planner_changes_held_oldest_seconds", "How long the oldest of them has waited.", row.held_seconds or 0
@@ -46,13 +47,13 @@ def _seen(connection: Connection) -> Iterator[GaugeMetricFamily]:
     )
 
 
-def _audited(connection: Connection) -> Iterator[GaugeMetricFamily]:
+def _audited(session: Session) -> Iterator[GaugeMetricFamily]:
     """Of the newest audit; without one there are no samples."""
     violations = GaugeMetricFamily(
         "planner_audit_violations", "Faults that the last audit found.", labels=["invariant"]
     )
     age = GaugeMetricFamily("planner_audit_age_seconds", "How long ago that was.")
-    for row in connection.execute(AUDITED):
+    for row in session.rows(AUDITED):
         age.add_metric([], row.seconds)
         for invariant, number in row.violations.items():
             violations.add_metric([invariant], number)

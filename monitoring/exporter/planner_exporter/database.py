@@ -4,21 +4,22 @@ from collections.abc import Iterator
 
 from planner_common.vitals import DATABASE, HEAD, VERSION
 from prometheus_client.core import GaugeMetricFamily
-from sqlalchemy import Connection
+
+from planner_exporter.session import Session
 
 STATES = ("active", "idle", "idle in transaction")
 OTHER = "other"
 
 
-def version(connection: Connection) -> str:
-    """The version of the database. Raises sqlalchemy.exc.SQLAlchemyError."""
-    found: str = connection.execute(VERSION).scalar_one()
+def version(session: Session) -> str:
+    """The version of the database. Raises psycopg.Error."""
+    found: str = session.row(VERSION).version_num
     return found
 
 
-def measure(connection: Connection, schema: str) -> Iterator[GaugeMetricFamily]:
-    """`schema`: its version. Raises sqlalchemy.exc.SQLAlchemyError."""
-    row = connection.execute(DATABASE).one()
+def measure(session: Session, schema: str) -> Iterator[GaugeMetricFamily]:
+    """`schema`: its version. Raises psycopg.Error."""
+    row = session.row(DATABASE)
     yield GaugeMetricFamily(
         "planner_schema_behind", "1 while the database is not at the version that this code needs.", schema != HEAD
     )

@@ -5,17 +5,18 @@ from collections.abc import Iterator
 from planner_common.messages import Queue
 from planner_common.presence import ALIVE_SECONDS, SERVICES
 from prometheus_client.core import GaugeMetricFamily
-from sqlalchemy import Connection, text
 
-ALIVE = text(f"""
+from planner_exporter.session import Session
+
+ALIVE = f"""
     SELECT service, queues FROM processes WHERE seen_at > clock_timestamp() - interval '{ALIVE_SECONDS} seconds'
-""")
+"""
 
 
-def measure(connection: Connection) -> Iterator[GaugeMetricFamily]:
-    """Raises sqlalchemy.exc.SQLAlchemyError."""
+def measure(session: Session) -> Iterator[GaugeMetricFamily]:
+    """Raises psycopg.Error."""
     processes, consumers = dict.fromkeys(SERVICES, 0), dict.fromkeys(Queue, 0)
-    for row in connection.execute(ALIVE):
+    for row in session.rows(ALIVE):
         processes[row.service] = processes.get(row.service, 0) + 1
         for queue in consumers.keys() & row.queues:
             consumers[queue] += 1

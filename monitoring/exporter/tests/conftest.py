@@ -18,7 +18,7 @@ def exporter(settings: Settings) -> Iterator[Exporter]:
     yield exporter
     exporter.thread.shutdown()
     exporter.redis.close()
-    exporter.engine.dispose()
+    exporter.session.close()
 
 
 @pytest.fixture

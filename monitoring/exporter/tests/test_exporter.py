@@ -74,7 +74,7 @@ def refused(settings: Settings) -> str:
     status, _, body = exporter.answer("/metrics")
     exporter.thread.shutdown()
     exporter.redis.close()
-    exporter.engine.dispose()
+    exporter.session.close()
     assert status.startswith("500")
     assert b"planner_" not in body
     assert b"secret" not in body
@@ -127,7 +127,7 @@ def test_postgresql_stopped_frozen_and_back(tmp_path: Path, settings: Settings, 
         until(answers, "it measures again")
         exporter.thread.shutdown()
         exporter.redis.close()
-        exporter.engine.dispose()
+        exporter.session.close()
 
 
 def test_a_missing_table_and_why(scrape: Callable[[], dict[str, float]], url: str, connection: Connection) -> None:

@@ -8,7 +8,7 @@ from planner_common.database import make_engine
 from planner_common.libpq import BY_INDEX
 from planner_common.settings import Settings
 from planner_common.vitals import BACKLOG, SEEN
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, text
 
 from common.tests.domain import Domain
 
@@ -53,11 +53,11 @@ def fill(connection: Connection, *, due: bool) -> None:
 
 @pytest.mark.parametrize("before", [True, False, None], ids=["all was due", "nothing was due", "no statistics"])
 @pytest.mark.parametrize("statement", list(MEANT), ids=["backlog", "seen"])
-def test_plans(connection: Connection, exporters: Connection, before: bool | None, statement: TextClause) -> None:
+def test_plans(connection: Connection, exporters: Connection, before: bool | None, statement: str) -> None:
     if before is not None:
         fill(connection, due=before)
         connection.exec_driver_sql("VACUUM ANALYZE changes, deliveries")
     fill(connection, due=not before)
-    plan = "\n".join(exporters.execute(text(f"EXPLAIN {statement.text}")).scalars())
+    plan = "\n".join(exporters.execute(text(f"EXPLAIN {statement}")).scalars())
     assert set(re.findall(r"Scan using (\w+)", plan)) == MEANT[statement], plan
     assert not re.search("Sort|Bitmap|Seq Scan", plan), plan

@@ -100,7 +100,7 @@ def scrapes(settings: Settings, connection: Connection, what: str) -> None:
     finally:
         exporter.thread.shutdown()
         exporter.redis.close()
-        exporter.engine.dispose()
+        exporter.session.close()
     print(  # noqa: T201  # what it is for
         f"\n{what}: median {statistics.median(milliseconds):.1f} ms, worst {max(milliseconds):.1f} ms,"
         f" processor time {used / SCRAPES * 1000:.1f} ms; load {os.getloadavg()[0]:.1f}"
