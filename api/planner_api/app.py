@@ -9,11 +9,12 @@ from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import iter_route_contexts
-from planner_common import schema, tracing
+from planner_common import tracing
 from planner_common.logging import configure_logging
 from planner_common.presence import Presence
 from planner_common.sealing import Sealer
 from planner_common.settings import Settings, get_settings
+from planner_common.vitals import HEAD
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -159,7 +160,7 @@ def create_app(settings: Settings, presence: Presence | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.sealer = sealer
-    app.state.schema_head = schema.head()
+    app.state.schema_head = HEAD
     for router in ROUTERS:
         app.include_router(router, prefix=BASE)
     app.include_router(unsubscribing.router)
