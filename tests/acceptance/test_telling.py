@@ -138,6 +138,31 @@ async def test_each_change_is_told_to_exactly_those_whom_it_concerns(planner: Ou
     assert planner.faults() == (0, 0, 0)
 
 
+async def test_a_place_that_becomes_free_is_given_and_told(planner: Outside, join: Join) -> None:
+    ann, ben, carl, dora = [await join(name) for name in ("Ann", "Ben", "Carl", "Dora")]
+    event = await make(ann, ben.email, carl.email, dora.email, capacity=1)
+    for person in (ben, carl, dora):
+        await person.call("PUT", f"{event.path}/response", json={"response": "accepted"})
+    await ben.call("PUT", f"{event.path}/response", json={"response": "declined"})
+    await until_told(
+        event,
+        ann=(ann, ["response"] * 4),
+        ben=(ben, ["invitation"]),
+        carl=(carl, ["invitation", "update"]),
+        dora=(dora, ["invitation"]),
+    )
+    await event.remove(carl)
+    await until_told(
+        event,
+        ann=(ann, ["response"] * 4),
+        carl=(carl, ["invitation", "update", "removal"]),
+        dora=(dora, ["invitation", "update"]),
+    )
+    [item, _] = [item async for item in dora.items("/notifications")]
+    assert item["summary"].startswith("A place has become free, and it is yours: you take part in “Dinner”")
+    assert planner.faults() == (0, 0, 0)
+
+
 async def test_a_notification_comes_over_the_live_stream_and_stays_in_the_inbox(planner: Outside, join: Join) -> None:
     ann, ben = await join("Ann"), await join("Ben", locale="ru", time_zone="Asia/Tokyo")
     async with Inbox(ben) as inbox, asyncio.timeout(SECONDS):

@@ -227,6 +227,7 @@ def test_a_muted_event_goes_to_the_inbox_alone(domain: Domain, until: str | None
         ("30 minutes", 1, Kind.CANCELLATION, Lane.URGENT),
         ("30 minutes", 10_000, Kind.RESCHEDULE, Lane.URGENT),
         ("30 minutes", 1, Kind.UPDATE, Lane.NORMAL),
+        ("30 minutes", 1, Kind.PROMOTION, Lane.URGENT),
         ("2 hours", 1, Kind.CANCELLATION, Lane.NORMAL),
         ("-5 minutes", 1, Kind.CANCELLATION, Lane.NORMAL),
         ("2 hours", 500, Kind.CANCELLATION, Lane.BULK),
@@ -240,7 +241,7 @@ def test_what_is_about_to_start_is_urgent_and_what_goes_to_many_is_not(
     domain.connection.execute(
         text("UPDATE events SET starts_at = now() + CAST(:starts_in AS interval)"), {"starts_in": starts_in}
     )
-    change = domain.change(event, kind, actor=ANN, audience_size=size)
+    change = domain.change(event, kind, actor=ANN, promote=[BOB], audience_size=size)
     fan_out([change])
     found = domain.connection.scalar(text("SELECT lane FROM deliveries WHERE change_id = :id"), {"id": change})
     assert found == lane

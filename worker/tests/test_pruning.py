@@ -173,6 +173,7 @@ def test_an_event_goes_with_all_that_belongs_to_it(domain: Domain, check: Callab
     for event in (gone, kept):
         removal = domain.change(event, Kind.REMOVAL, actor=ANN, remove=[BOB])
         domain.tell(removal, BOB)
+        domain.tell(domain.change(event, Kind.PROMOTION, actor=None, promote=[CAT]), CAT)
         domain.change(event, Kind.DELETION, actor=ANN, notify=False)
         domain.connection.execute(
             text("INSERT INTO mutes (person_id, event_id) VALUES (:person, :event)"),
@@ -182,9 +183,9 @@ def test_an_event_goes_with_all_that_belongs_to_it(domain: Domain, check: Callab
     domain.connection.execute(AGE_EVENT, {"event": gone.id, "days": 31})
     domain.connection.execute(AGE_EVENT, {"event": kept.id, "days": 29})
     assert prune(domain.connection, deleted_event_days=30) == {
-        "deliveries": 1, "notifications": 2, "changes": 3, "participants": 1, "mutes": 1, "events": 1,
+        "deliveries": 1, "notifications": 3, "changes": 4, "participants": 1, "mutes": 1, "events": 1,
     }  # fmt: skip
-    for table in ("deliveries", "delivery_attempts", "participants", "mutes", "events"):
+    for table in ("deliveries", "delivery_attempts", "promotions", "participants", "mutes", "events"):
         assert count(domain.connection, table) == 1, table
     assert check() == {}
 

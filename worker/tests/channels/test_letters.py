@@ -107,6 +107,15 @@ def test_an_invitation() -> None:
     assert '<html lang="en">' in html
 
 
+def test_a_place_that_became_free() -> None:
+    promoted = item(kind="update", actor=None, diff={"response": ["tentative", "accepted"], "waiting": [True, False]})
+    english, russian = (received(message(promoted, reader=reader)) for reader in (None, RUSSIAN))
+    assert english["Subject"] == "A place for you: Standup"
+    assert "A place has become free, and it is yours: you take part in “Standup” (Sunday" in said(english)
+    assert russian["Subject"] == "Для вас есть место: Standup"
+    assert "Освободилось место, и оно ваше: вы участвуете в событии «Standup»" in said(russian)
+
+
 def test_in_russian_and_in_another_zone() -> None:
     mail = received(message(item(description="Кофе"), reader=RUSSIAN, name="Анна Петрова"))
     assert mail["Subject"] == "Приглашение: Standup"
@@ -222,7 +231,7 @@ def test_every_language_says_everything() -> None:
     assert TEXTS.keys() == SENTENCES.keys()
     for texts in TEXTS.values():
         assert texts.keys() == TEXTS["en"].keys()
-        assert sorted(texts["subjects"]) == sorted(KINDS)
+        assert sorted(texts["subjects"]) == sorted([*KINDS, "promotion"])
 
 
 @settings(deadline=None)

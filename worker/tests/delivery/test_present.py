@@ -12,6 +12,7 @@ from common.tests.domain import Event
 from worker.tests.delivery.conftest import Desk
 
 ANN, BOB, CAT = (f"{name}@example.org" for name in ("ann", "bob", "cat"))
+PROMOTED = {"response": ["tentative", "accepted"], "waiting": [True, False], "participants": {"promoted": 1}}
 START = {"start": [{"date": "2030-05-01"}, {"date": "2030-05-03"}]}
 
 
@@ -170,6 +171,46 @@ async def test_an_answer_that_was_changed_is_told_once(desk: Desk) -> None:
     assert fate(desk, first, ANN)[:2] == ("superseded", "answered_again")
     assert fate(desk, second, ANN)[0] == "sent"
     assert kinds(desk, ANN) == ["response"]
+
+
+async def test_news_that_somebody_waits_is_not_sent_once_they_have_a_place_or_think_otherwise(desk: Desk) -> None:
+    event = desk.event(ANN, BOB, CAT)
+    await desk.deliver()
+    desk.set(
+        "INSERT INTO routes (person_id, channel_id, type, kinds) VALUES (:ann, :ann, 'email', '{response}')",
+        ann=person_id(ANN),
+    )
+    waits = {"response": ["needs_action", "tentative"], "waiting": [False, True]}
+    said = [change(desk, event, Kind.RESPONSE, waits, actor=guest) for guest in (BOB, CAT)]
+    waiting = "UPDATE participants SET response = 'tentative', waiting_since = :since WHERE person_id = :person"
+    desk.set(waiting, since=said[0], person=person_id(BOB))
+    desk.set("UPDATE participants SET response = 'tentative' WHERE person_id = :cat", cat=person_id(CAT))
+    await desk.deliver()
+    assert fate(desk, said[0], ANN)[0] == "sent"
+    assert fate(desk, said[1], ANN)[:2] == ("superseded", "answered_again")
+
+
+async def test_a_promotion_is_told_even_if_the_event_was_shown_since(desk: Desk) -> None:
+    """A late invitation shows the event as it is, but not that its reader has a place."""
+    event = desk.event(ANN, BOB, CAT)
+    given = change(desk, event, Kind.PROMOTION, PROMOTED, actor=None, promote=[BOB])
+    desk.set("UPDATE participants SET response = 'accepted' WHERE person_id = :bob", bob=person_id(BOB))
+    desk.set(
+        "UPDATE deliveries SET state = 'sent', finished_at = now(), told_revision = 9 WHERE change_id <> :it", it=given
+    )
+    await desk.deliver()
+    assert fate(desk, given)[0] == "sent"
+    assert kinds(desk) == ["update"]
+    assert kinds(desk, CAT) == kinds(desk, ANN) == []
+
+
+async def test_a_place_that_was_given_back_is_not_told_of(desk: Desk) -> None:
+    event = desk.event(ANN, BOB)
+    await desk.deliver()
+    given = change(desk, event, Kind.PROMOTION, PROMOTED, actor=None, promote=[BOB])
+    desk.set("UPDATE participants SET response = 'declined'")
+    await desk.deliver()
+    assert fate(desk, given)[:2] == ("superseded", "answered_again")
 
 
 async def test_nobody_is_written_of_what_is_over(desk: Desk) -> None:
