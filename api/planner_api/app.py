@@ -11,7 +11,6 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import iter_route_contexts
 from planner_common import tracing
 from planner_common.logging import configure_logging
-from planner_common.presence import Presence
 from planner_common.sealing import Sealer
 from planner_common.settings import Settings, get_settings
 from planner_common.vitals import HEAD
@@ -25,6 +24,7 @@ from planner_api.database import DatabaseAwayError, make_engine, show
 from planner_api.limits import RateLimits
 from planner_api.middleware import Requests
 from planner_api.passwords import Passwords
+from planner_api.presence import Presence
 from planner_api.redis import Cache, Guard, make_client
 from planner_api.routes import (
     accounts,

@@ -14,8 +14,6 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-import psycopg
-
 from planner_common.libpq import KEEPALIVES, libpq_url, options, timeouts
 from planner_common.logging import get_logger, in_short
 from planner_common.settings import Settings
@@ -27,6 +25,8 @@ ALIVE_SECONDS = 30
 """A process that was not seen for so long is not alive: two beats may fail."""
 STOP_SECONDS = 2.0
 """How long a stop may take to remove the row. After that, a frozen PostgreSQL say, the row grows old instead."""
+STATEMENT_SECONDS = 5.0
+APPLICATION = "planner-presence"
 FORK_SECONDS = 0.5
 """How long a fork waits for a beat that is under way."""
 
@@ -34,14 +34,14 @@ logger = get_logger("planner_common.presence")
 
 BEAT = """
     INSERT INTO processes (id, service, version, tzdata, queues, started_at, seen_at, clock)
-    VALUES (%(id)s, %(service)s, %(version)s, %(tzdata)s, %(queues)s, %(started_at)s, clock_timestamp(), %(clock)s)
+    VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp(), $7)
     ON CONFLICT (id) DO UPDATE
     SET (service, version, tzdata, queues, started_at, seen_at, clock) =
         (excluded.service, excluded.version, excluded.tzdata, excluded.queues, excluded.started_at, excluded.seen_at,
          excluded.clock)
 """
 # Not that of a namesake which has taken the place.
-LEAVE = "DELETE FROM processes WHERE id = %(id)s AND started_at = %(started_at)s"
+LEAVE = "DELETE FROM processes WHERE id = $1 AND started_at = $2"
 
 
 def planner_version() -> str:
@@ -74,14 +74,9 @@ class Presence:
     def __init__(self, settings: Settings, service: str, queues: Sequence[str] = (), id_: str | None = None) -> None:
         """`id_`: who else has it takes this one's place. By default it is made of service, host and process."""
         self.url = libpq_url(settings)
-        self.row = {
-            "id": id_ or f"{service}@{socket.gethostname()}:{os.getpid()}",
-            "service": service,
-            "version": planner_version(),
-            "tzdata": tzdata_version(),
-            "queues": list(queues),
-            "started_at": datetime.now(UTC),
-        }
+        self.id = id_ or f"{service}@{socket.gethostname()}:{os.getpid()}"
+        self.started_at = datetime.now(UTC)
+        self.row = [self.id, service, planner_version(), tzdata_version(), list(queues), self.started_at]
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self.run, name="presence", daemon=True)
 
@@ -95,24 +90,27 @@ class Presence:
 
     def run(self) -> None:
         while not self.stopping.is_set():
-            self.say(BEAT)
+            self.say(BEAT, *self.row, datetime.now(UTC))
             self.stopping.wait(BEAT_SECONDS)
-        self.say(LEAVE)
+        self.say(LEAVE, self.id, self.started_at)
 
-    def say(self, statement: str) -> None:
+    def say(self, statement: str, *values: object) -> None:
         """Execute it. An outage is borne in silence: those who depend on PostgreSQL report it."""
+        import psycopg  # noqa: PLC0415  # the API says it by the driver that it has anyway
+
         try:
             with (
                 connecting,
                 psycopg.connect(
                     self.url,
                     autocommit=True,
-                    application_name="planner-presence",
-                    options=options(timeouts(statement_seconds=5)),
+                    cursor_factory=psycopg.RawCursor,  # PostgreSQL's own way to name values, which both drivers know
+                    application_name=APPLICATION,
+                    options=options(timeouts(STATEMENT_SECONDS)),
                     **KEEPALIVES,  # type: ignore[arg-type]  # libpq's numbers
                 ) as connection,
             ):
-                connection.execute(statement, {**self.row, "clock": datetime.now(UTC)})
+                connection.execute(statement, values)
         except psycopg.Error as error:
             logger.debug("not written down", error=in_short(error))
 

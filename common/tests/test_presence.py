@@ -82,8 +82,8 @@ def test_an_outage_is_borne(
     tried = [0]
     say = presence.say
 
-    def count(statement: str) -> None:
-        say(statement)
+    def count(statement: str, *values: object) -> None:
+        say(statement, *values)
         tried[0] += 1
 
     presence.say = count  # type: ignore[method-assign]
