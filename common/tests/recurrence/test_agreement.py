@@ -76,6 +76,8 @@ def rules(draw: some.DrawFn) -> str:
         parts, required = {"BYMONTH": MONTHS}, WEEKS
     optional = parts | TIMES | {"BYSETPOS": numbers(1, 2, 3, -1, -2, 10)}
     chosen = draw(some.fixed_dictionaries(required, optional=optional))
+    if "53" in chosen.get("BYDAY", ""):
+        chosen.pop("BYMONTH", None)  # dateutil fails over a month with 53 of them
     chosen |= draw(
         some.fixed_dictionaries(
             {}, optional={"INTERVAL": some.integers(1, 12).map(str), "WKST": some.sampled_from(WEEKDAYS)}
@@ -121,7 +123,7 @@ def test_occurrences_are_those_of_an_independent_implementation(
 ) -> None:
     if "WEEKLY" in rule and "BYSETPOS" in rule:
         # In the first week dateutil counts from the start. §3.3.10 has the set of the whole week, as in any other.
-        wkst = WEEKDAYS.index(rule.partition("WKST=")[2] or "MO")
+        wkst = WEEKDAYS.index(rule.partition("WKST=")[2][:2] or "MO")
         start -= (start.weekday() - wkst) % 7 * DAY
     first, last = Moment(start, zone), Moment(start + timedelta(hours=3), zone)
     window = [instant(start, zone) + begin * DAY, instant(start, zone) + (begin + span) * DAY]
