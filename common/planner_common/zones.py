@@ -22,7 +22,11 @@ def named(tzid: str) -> str | None:
 
 
 def _windows() -> dict[str, str]:
-    """Windows' names, from the Unicode Consortium's table: loaded only where such a name is met."""
+    """Windows' names, from the Unicode Consortium's table.
+
+    Loaded only where such a name is met, which is in the API: what is stored has IANA's names, and the other services
+    do without icalendar.
+    """
     from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON  # noqa: PLC0415  # see above
 
     return WINDOWS_TO_OLSON

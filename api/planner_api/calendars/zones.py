@@ -2,15 +2,13 @@
 
 import re
 from datetime import UTC, datetime, tzinfo
-from functools import lru_cache
 from io import StringIO
 
 from dateutil.tz import tzical
-from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 from planner_common.moments import Moment
+from planner_common.zones import named
 
 from planner_api.calendars.scanning import Block, Calendar
-from planner_api.schemas.common import zone_names
 
 MAX_LINES = 500
 MAX_ZONES = 500
@@ -18,6 +16,7 @@ MAX_ZONES = 500
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 KEPT = ("RRULE", "RDATE", "TZOFFSETFROM", "TZOFFSETTO")
 UNDERSTOOD = re.compile(rf"(BEGIN|END|DTSTART|{'|'.join(KEPT)})(?:;[^:]*)?:(.*)", re.IGNORECASE)
+TZID = re.compile(r'^[^:"]*;TZID=("[^"]*"|[^;:]*)', re.IGNORECASE)
 OFFSET = re.compile("[+-](0[0-9]|1[0-5])[0-5][0-9]([0-5][0-9])?")
 # The rules that zones really have. Others (FREQ=SECONDLY) would keep a processor busy for years.
 RULE = re.compile(
@@ -25,15 +24,6 @@ RULE = re.compile(
     r"|BYMONTHDAY=[0-9,-]{1,40}|BY(HOUR|MINUTE|SECOND)=[0-9]{1,2})(;|$))+",
     re.IGNORECASE,
 )
-
-
-@lru_cache(maxsize=1024)
-def named(tzid: str) -> str | None:
-    """The IANA zone that a name stands for: its own, Windows', or one behind a vendor's prefix (RFC 5545 §3.2.19)."""
-    name = tzid.strip("/ ")
-    parts = name.split("/")
-    candidates = [name, WINDOWS_TO_OLSON.get(name, ""), *("/".join(parts[start:]) for start in range(1, len(parts)))]
-    return next((candidate for candidate in candidates if candidate in zone_names()), None)
 
 
 class Zones:
@@ -52,6 +42,13 @@ class Zones:
         if rules is None:
             return Moment(wall, name or self.default)
         return Moment.at(wall.replace(tzinfo=rules).astimezone(UTC), self.default)
+
+    def needed(self, lines: list[str]) -> list[Block]:
+        """The VTIMEZONEs without which these lines mean nothing elsewhere: of the zones that only the file knows, those
+        that were understood."""
+        tzids = dict.fromkeys(["", *(match[1].strip('"') for line in lines if (match := TZID.search(line)))])
+        understood = {tzid for (tzid, _), rules in self._rules.items() if rules is not None}
+        return [self._blocks[tzid] for tzid in tzids if tzid in understood]
 
     def _own(self, block: Block, year: int) -> tzinfo | None:
         key = _value(block, "TZID"), year

@@ -2,12 +2,12 @@
 
 import re
 from datetime import UTC, datetime
-from functools import cache
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import email_validator
 from planner_common.people import normalize_email
+from planner_common.zones import zone_names
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, StringConstraints, WithJsonSchema
 
 # Addresses within a company's own network (`.local`, `.internal`) are addresses too.
@@ -43,12 +43,6 @@ def normalized_email(address: str) -> str:
     except email_validator.EmailNotValidError as error:
         raise ValueError(str(error)) from error
     return normalize_email(checked.normalized)
-
-
-@cache
-def zone_names() -> frozenset[str]:
-    """The IANA names this installation knows, without what is only a file's name."""
-    return frozenset(available_timezones()) - {"localtime", "posixrules", "Factory"}
 
 
 def known_zone(name: str) -> str:
