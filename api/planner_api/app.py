@@ -30,6 +30,7 @@ from planner_api.routes import (
     accounts,
     admin_deliveries,
     admin_held,
+    calendars,
     channels,
     deliveries,
     events,
@@ -56,6 +57,7 @@ BASE = "/api/v1"
 # One line for each noun.
 ROUTERS: list[APIRouter] = [
     accounts.router,
+    calendars.router,  # before events: `/events/{id}.ics` is no id
     events.router,
     history.router,
     imports.router,
@@ -166,6 +168,7 @@ def create_app(settings: Settings, presence: Presence | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix=BASE)
     app.include_router(unsubscribing.router)
+    app.include_router(calendars.public)
     app.include_router(health.router)
     app.include_router(documents)
     app.add_exception_handler(HTTPException, handle_http_error)

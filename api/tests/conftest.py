@@ -95,10 +95,10 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
 
 @pytest.fixture(scope="session")
 def description() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
-    """What OpenAPI says of each path. Of a path with a parameter only when no other fits."""
+    """What OpenAPI says of each path. Of a path with a parameter only when no other fits better."""
     key = SecretStr("a key for the description's sake alone")
     app = create_app(Settings(signing_key=key, encryption_keys=key))
-    paths = sorted(app.openapi()["paths"].items(), key=lambda item: "{" in item[0])
+    paths = sorted(app.openapi()["paths"].items(), key=lambda item: ("{" in item[0], -len(item[0])))
     return [(re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path)), operations) for path, operations in paths]
 
 

@@ -17,6 +17,7 @@ MAX_CHECKED = 100_000
 """Characters of a time or a rule: thousands of exceptions to a recurrence. Reading takes time."""
 PASSING = ("DTSTAMP", "LAST-MODIFIED", "CREATED", "SEQUENCE")
 """Properties that differ from one export to the next, although the event is the same."""
+END_OF_ZONE = "END:VTIMEZONE\r\n"
 
 # What must be readable for an event to be understood. RECURRENCE-ID and the rules are not used yet, but an event whose
 # rule is nonsense is not understood.
@@ -117,11 +118,22 @@ class Component:
 
 def significant(source: str) -> str:
     """The lines of a source that mean something to people."""
-    return "\n".join(line for line in source.split("\r\n") if not line.upper().startswith(PASSING))
+    return "\n".join(line for line in _of_events(source) if not line.upper().startswith(PASSING))
+
+
+def without_people(significant: str) -> str:
+    """The same, but for who is in the event, which `importing` looks at by itself."""
+    return "\n".join(line for line in significant.split("\n") if not line.upper().startswith(("ATTENDEE", "ORGANIZER")))
 
 
 def recurrence(source: str) -> list[str]:
     """The lines of a source that say when else the event takes place."""
     return [
-        line for line in source.split("\r\n") if line.upper().startswith(("RRULE", "RDATE", "EXDATE", "RECURRENCE-ID"))
+        line for line in _of_events(source) if line.upper().startswith(("RRULE", "RDATE", "EXDATE", "RECURRENCE-ID"))
     ]
+
+
+def _of_events(source: str) -> list[str]:
+    """The lines of a source, without the zones that `reading` puts first."""
+    events = source.rpartition(END_OF_ZONE)[2] if source.startswith("BEGIN:VTIMEZONE") else source
+    return events.split("\r\n")

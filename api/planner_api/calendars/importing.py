@@ -9,7 +9,10 @@ from planner_common.changes import Kind
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from planner_api.calendars.components import recurrence, significant
+from planner_api.calendars import feeds
+from planner_api.calendars import writing as files
+from planner_api.calendars.components import recurrence, significant, without_people
+from planner_api.calendars.exporting import Exported, Zones
 from planner_api.calendars.reading import Entry
 from planner_api.errors import Problem
 from planner_api.events import people, writing
@@ -51,9 +54,17 @@ async def save(
     uids = [entry.uid for entry in entries]
     rows = (await connection.execute(THERE, {"account": author.account_id, "uids": uids})).mappings()
     there = {row["uid"]: row for row in rows}
+    newer = [
+        there[entry.uid]["id"]
+        async for entry in taking_turns(entries)
+        if entry.uid in there and not _repeats(there[entry.uid]["source"], entry)
+    ]
+    _, exported = await feeds.some(connection, author.account_id, author.person_id, newer, people=0)
+    ours = {event.id: event for event in exported}
     plan = Plan()
     async for entry in taking_turns(entries):
-        _plan(plan, entry, there.get(entry.uid), invited)
+        row = there.get(entry.uid)
+        _plan(plan, entry, row, invited, ours.get(row["id"]) if row is not None else None)
     # An invitation to what is cancelled would only confuse.
     for cancelled, by in ((False, author), (True, replace(author, notify=False))):
         if new := [event for event in plan.new if (event.state.status == "cancelled") is cancelled]:
@@ -65,24 +76,31 @@ async def save(
     return len(plan.new), updated, len(entries) - len(plan.new) - updated
 
 
-def _plan(plan: Plan, entry: Entry, row: RowMapping | None, invited: Sequence[Person]) -> None:
+def _repeats(source: str | None, entry: Entry) -> bool:
+    """Whether a file says the same as last time: then it leaves alone what was changed here since."""
+    return source is not None and significant(source) == significant(entry.source)
+
+
+def _plan(plan: Plan, entry: Entry, row: RowMapping | None, invited: Sequence[Person], ours: Exported | None) -> None:
+    """`ours`: the event as Planner gives it out, unless the file repeats itself."""
     those = distinct([*entry.people, *invited])
     if row is None:
         plan.new.append(NewEvent(entry.state, those, entry.uid, entry.source))
         return
     state = State.of(row)
-    if (update := _update(row, state, entry)) is not None:
+    if ours is not None and (update := _update(row, state, entry, ours)) is not None:
         plan.updates.append(update)
         state = update.state
     if those and state.status != "cancelled":
         plan.people[row["id"]] = those
 
 
-def _update(row: RowMapping, old: State, entry: Entry) -> Update | None:
-    """What a file changes in an event, or None. A file that says the same as last time leaves alone what was changed
-    here since; one that says something else is newer, and wins."""
+def _update(row: RowMapping, old: State, entry: Entry, ours: Exported) -> Update | None:
+    """What a file changes in an event, or None: if it says what Planner itself would say, but for who is in it. One
+    that says something else is newer, and wins."""
     source: str | None = row["source"]
-    if source is not None and significant(source) == significant(entry.source):
+    given_out = "\r\n".join(files.components(ours, Zones()))
+    if without_people(significant(given_out)) == without_people(significant(entry.source)):
         return None
     new = replace(entry.state, reminders=old.reminders, capacity=old.capacity)
     diff: dict[str, Any] = difference(old, new)

@@ -95,7 +95,8 @@ def _entry(uid: str, components: list[Component], zones: dict[int, Zones]) -> En
     if newest.is_cancelled:
         state = replace(state, status="cancelled")
     people = [person for found in told.properties.get("ATTENDEE", ()) if (person := _person(found)) is not None]
-    source = "\r\n".join(component.source for component in components)
+    needed = {id(block): block for one in components for block in zones[id(one.calendar)].needed(one.block.lines)}
+    source = "\r\n".join([*(block.text for block in needed.values()), *(component.source for component in components)])
     if "\0" in source:  # which PostgreSQL can't store
         raise UnreadableError("it holds a NUL character")
     return Entry(uid, state, distinct(people), source)

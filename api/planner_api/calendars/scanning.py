@@ -22,6 +22,12 @@ class Block:
     whole: bool = False
     """Whether its END is there."""
 
+    @property
+    def text(self) -> str:
+        """The component, from BEGIN to END."""
+        within = self.lines[1:-1] if self.whole else self.lines[1:]
+        return "\r\n".join([f"BEGIN:{self.name}", *within, f"END:{self.name}"])
+
 
 @dataclass(slots=True)
 class Calendar:

@@ -128,10 +128,15 @@ def etag(revision: int) -> str:
     return f'"{revision}"'
 
 
+def names(condition: str, tag: str, *, weak: bool = False) -> bool:
+    """Whether an `If-Match`, or (`weak`) an `If-None-Match`, names this ETag (RFC 9110 §8.8.3.2)."""
+    tags = [given.strip().removeprefix("W/" if weak else "") for given in condition.split(",")]
+    return "*" in tags or tag in tags
+
+
 def matches(condition: str, revision: int, *, weak: bool = False) -> bool:
-    """Whether an `If-Match`, or (`weak`) an `If-None-Match`, names this revision (RFC 9110 §8.8.3.2)."""
-    tags = [tag.strip().removeprefix("W/" if weak else "") for tag in condition.split(",")]
-    return "*" in tags or etag(revision) in tags
+    """Likewise, of an event's ETag."""
+    return names(condition, etag(revision), weak=weak)
 
 
 def shown(row: Mapping[Any, Any]) -> dict[str, Any]:
