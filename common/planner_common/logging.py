@@ -16,10 +16,14 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, TextIO
 
-import structlog
-
 from planner_common import tracing
+from planner_common.absent import without
 from planner_common.settings import Settings
+
+# Where Rich is installed structlog imports it, for tracebacks that are not ours: 4 MB in each process. Where it is not
+# (the images of workers and exporter) it does without, and so it does here.
+with without("rich"):
+    import structlog
 
 OWN = ("planner_api", "planner_common", "planner_exporter", "planner_local", "planner_worker")
 """Loggers that `LOG_LEVEL` may make say more. Libraries tell passwords, URLs and messages when they debug."""
