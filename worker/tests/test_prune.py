@@ -89,3 +89,16 @@ def test_processes_are_forgotten_after_a_day(domain: Domain) -> None:
     )
     assert prune()["processes"] == 1
     assert domain.connection.scalar(text("SELECT id FROM processes")) == "23:00:00"
+
+
+def test_of_what_is_over_the_end_becomes_known(domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    over = domain.event("ann@example.org", "bob@example.org", "cat@example.org", "dan@example.org")
+    coming = domain.event("ann@example.org", "bob@example.org")
+    ended = "UPDATE events SET ends_at = now() - interval '1 minute' WHERE id = :event RETURNING ends_at"
+    end = domain.connection.scalar(text(ended), {"event": over.id})
+    assert prune() == {"ends": 3}
+    assert prune() == {}
+    known = text("SELECT DISTINCT ends_at = :end, ends_at = 'infinity' FROM participants WHERE event_id = :event")
+    assert domain.connection.execute(known, {"end": end, "event": over.id}).all() == [(True, False)]
+    assert domain.connection.execute(known, {"end": end, "event": coming.id}).all() == [(False, True)]

@@ -1,7 +1,8 @@
 """Pruning: rows past their use go, in batches, each a transaction of its own that holds no lock for long.
 
 A module for each reason to go: `expired` (what has an end of its own), `events` (what belongs to an event that is
-gone), `aged` (what is older than the settings say). Two at once skip each other's rows.
+gone), `aged` (what is older than the settings say). Two at once skip each other's rows. And, since it goes through old
+rows likewise, `ends`.
 """
 
 import time
