@@ -15,12 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpcore
-import httpx
+from planner_common.absent import without
 from planner_common.addresses import DEFAULT_PORTS, check_host
 from planner_common.networks import Limits
 from planner_common.settings import Settings
 
 from planner_worker.connecting import Checked, RefusedError, Resolve, Resolver, UnreachableError
+
+# With Rich it would import its command line as well: 3 MB.
+with without("rich"):
+    import httpx
 
 BODY_SECONDS = 2.0
 """For the rest of an answer once its status is there: the status is what counts."""
