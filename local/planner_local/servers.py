@@ -248,7 +248,6 @@ class Postgres(Server):
     def command(self) -> list[str]:
         settings = {"port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
         settings |= {"max_connections": 100, "shared_buffers": "128MB"}
-        settings["io_method"] = "sync"  # the three processes that read for others, and their memory, are for servers
         if not self.durable:
             settings |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": 200}
         return [
