@@ -22,13 +22,12 @@ MAX_BODY = 5_000_000
 
 
 PARTICIPANTS = text("""
-    SELECT id, email, name, role, response, responded_at, since_change, CASE WHEN waiting_since IS NOT NULL THEN (
-               SELECT count(*) FROM participants before
-                WHERE before.event_id = :event AND before.until_change IS NULL
-                  AND before.waiting_since <= participants.waiting_since
-           ) END AS waiting,
+    SELECT id, email, name, role, response, responded_at, since_change, place.waiting,
            CASE WHEN :organizes OR person_id = :person THEN comment END AS comment
-      FROM participants
+      FROM participants LEFT JOIN (
+          SELECT id, row_number() OVER (ORDER BY waiting_since) AS waiting FROM participants
+           WHERE event_id = :event AND until_change IS NULL AND waiting_since IS NOT NULL
+      ) place USING (id)
      WHERE event_id = :event AND until_change IS NULL AND (since_change, id) > (:after_change, :after_id)
      ORDER BY since_change, id LIMIT :limit
 """)
