@@ -102,6 +102,9 @@ def said(purpose: Purpose, items: Sequence[Item], code: str | None, reader: Read
 
 def _part(item: Item, reader: Reader, texts: Mapping[str, str], *, described: bool) -> Part:
     title, actor = line(item.title, TITLE), line(item.actor or "", NAME) or None
+    diff = dict(item.diff)
+    if "promoted" in diff:
+        diff["promoted"] = [None, line(diff["promoted"][1], NAME)]
     facts = [Fact(texts["when"], period(item.start, item.end, reader=reader))]
     if item.location and (place := line(item.location, PLACE)):
         facts.append(Fact(texts["where"], place))
@@ -111,7 +114,7 @@ def _part(item: Item, reader: Reader, texts: Mapping[str, str], *, described: bo
     organizer = f"{line(item.organizer_name, NAME)} <{line(item.organizer_email, PLACE)}>"
     facts.append(Fact(texts["organizer"], organizer))
     return Part(
-        summary(item.kind, title, item.start, actor, item.diff, reader=reader),
+        summary(item.kind, title, item.start, actor, diff, reader=reader),
         facts,
         lines(item.description, DESCRIPTION) if described and item.description else None,
     )

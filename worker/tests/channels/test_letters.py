@@ -116,6 +116,12 @@ def test_a_place_that_became_free() -> None:
     assert "Освободилось место, и оно ваше: вы участвуете в событии «Standup»" in said(russian)
 
 
+def test_whoever_has_the_place_is_named_on_one_line() -> None:
+    diff = {"response": ["accepted", "declined"], "promoted": [None, "Carl\u202e\r\nBcc: eve@example.org"]}
+    text = said(received(message(item(kind="response", diff=diff))))
+    assert "Ann declined “Standup”. The place goes to Carl Bcc: eve@example.org.\n" in text
+
+
 def test_in_russian_and_in_another_zone() -> None:
     mail = received(message(item(description="Кофе"), reader=RUSSIAN, name="Анна Петрова"))
     assert mail["Subject"] == "Приглашение: Standup"
