@@ -17,9 +17,9 @@ from planner_local.state import Addresses, State
 from planner_local.supervisor import Service, StartError, Supervised
 
 BIN = Path(sys.executable).parent
-NAMES = ["postgres", "valkey", "mail", "migrate", "api", "dispatcher", "worker", "flower", "exporter", "canary"]
+NAMES = ["postgres", "valkey", "mail", "migrate", "api", "dispatcher", "worker", "flower", "exporter"]
 STOP_ORDER = (
-    ("api", "flower", "exporter", "canary", "migrate"),
+    ("api", "flower", "exporter", "migrate"),
     ("dispatcher",),
     ("worker",),
     ("mail", "valkey", "postgres"),
@@ -212,11 +212,8 @@ class Stack:
                 service="flower", ready=addresses.flower_metrics,
             ),
             "exporter": module(
-                "planner_exporter", database, redis, port("EXPORTER_PORT"),
-                service="exporter", ready=addresses.exporter,
-            ),
-            "canary": module(
-                "planner_exporter.canary", canary, {"API_URL": addresses.api}, port("CANARY_PORT"), service="canary"
+                "planner_exporter", database, redis, canary, {"API_URL": addresses.api},
+                port("EXPORTER_PORT", "CANARY_PORT"), service="exporter", ready=addresses.exporter,
             ),
         }  # fmt: skip
 

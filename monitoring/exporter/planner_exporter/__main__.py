@@ -1,5 +1,7 @@
 """`python -m planner_exporter`: Prometheus exporter of Planner's queues and backlog, on port 9808.
 
+Where it is given CANARY_KEY it is the canary as well: `make up` saves a process.
+
 `/metrics` answers 500 when Redis or PostgreSQL cannot be asked within `TIMEOUT`; `/healthz` answers 200 as long as the
 exporter itself lives.
 """
@@ -111,6 +113,10 @@ def main() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    if settings.canary_key is not None:
+        from planner_exporter import canary  # noqa: PLC0415  # elsewhere it is a service of its own
+
+        threading.Thread(target=canary.serve(settings, settings.canary_key.get_secret_value()), daemon=True).start()
     logger.info("ready", address=f"http://{settings.exporter_host}:{settings.exporter_port}/metrics")
     server.serve_forever(poll_interval=0.2)
     os._exit(0)  # it holds nothing, and must not wait for a thread that waits for a frozen server

@@ -17,10 +17,11 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NoReturn
 
 from planner_common import metrics
 from planner_common.canary import ORGANIZER, PARTICIPANT, token
@@ -202,6 +203,34 @@ class Pulse:
             time.sleep(min(left, HEARTBEAT_SECONDS))
 
 
+def serve(settings: Settings, key: str) -> Callable[[], NoReturn]:
+    """Serve its metrics. Returns what goes round for ever, to be called. Exits if the port is taken."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    metrics.begin("canary", settings.planner_revision)
+    registry.register(metrics.build)
+    every = settings.canary_seconds
+    canary = Canary(settings, key, registry) if every else None
+    pulse = canary.pulse if canary else Pulse(settings)
+    pulse.watchdog.start()
+    try:
+        start_http_server(settings.canary_port, settings.exporter_host, registry)
+    except OSError as error:
+        sys.exit(f"canary: CANARY_PORT {settings.canary_port}: {error.strerror}")
+    logger.info("ready", every=every, address=f"http://{settings.exporter_host}:{settings.canary_port}/metrics")
+
+    def turn() -> NoReturn:
+        start = time.monotonic()
+        while True:
+            # The API, which may be starting too, has until then. What took longer is not made up for.
+            start = max(start + (every or HEARTBEAT_SECONDS), time.monotonic())
+            pulse.rest(max(start - time.monotonic(), canary.pause if canary else 0))
+            if canary is not None:
+                canary.run()
+
+    return turn
+
+
 def main() -> None:
     settings = settings_or_exit()
     if settings.canary_key is None:
@@ -210,26 +239,7 @@ def main() -> None:
     configure_logging(settings, "canary")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))  # it holds nothing, and need not hear from the API first
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    metrics.begin("canary", settings.planner_revision)
-    registry.register(metrics.build)
-    every = settings.canary_seconds
-    canary = Canary(settings, settings.canary_key.get_secret_value(), registry) if every else None
-    pulse = canary.pulse if canary else Pulse(settings)
-    pulse.watchdog.start()
-    try:
-        start_http_server(settings.canary_port, settings.exporter_host, registry)
-    except OSError as error:
-        sys.exit(f"canary: CANARY_PORT {settings.canary_port}: {error.strerror}")
-    logger.info("ready", every=every, address=f"http://{settings.exporter_host}:{settings.canary_port}/metrics")
-    start = time.monotonic()
-    while True:
-        # The API, which may be starting too, has until then. What took longer is not made up for.
-        start = max(start + (every or HEARTBEAT_SECONDS), time.monotonic())
-        pulse.rest(max(start - time.monotonic(), canary.pause if canary else 0))
-        if canary is not None:
-            canary.run()
+    serve(settings, settings.canary_key.get_secret_value())()
 
 
 if __name__ == "__main__":
