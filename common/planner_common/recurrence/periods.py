@@ -86,7 +86,10 @@ class Periods:
                 return self._day + passed
 
     def walls(self, after: datetime, before: datetime) -> Iterator[datetime]:
-        """What the rule itself makes of [after, before), in order: without COUNT, UNTIL and the start's own right."""
+        """What the rule itself makes of [after, before), in order: without COUNT, UNTIL and the start's own right.
+
+        `after` is not before the start.
+        """
         end = min(before, LAST)
         for index in count(self.index(after)):
             begin = self.begin(index)
@@ -95,7 +98,7 @@ class Periods:
             for wall in self.at(begin):
                 if wall >= end:
                     return
-                if wall >= after and wall >= self.start:
+                if wall >= after:
                     yield wall
 
     def at(self, begin: int) -> list[datetime]:

@@ -128,6 +128,16 @@ def test_the_start_is_an_occurrence_though_the_rule_does_not_name_it_and_counts(
     ]
 
 
+def test_what_the_rule_leaves_open_the_start_decides() -> None:
+    for rule, expected in (
+        ("FREQ=YEARLY;BYWEEKNO=14", ["03-25 08:00", "04-01 07:00"]),  # a Wednesday in that week
+        ("FREQ=YEARLY;BYMONTH=4", ["03-25 08:00", "04-25 07:00"]),
+        ("FREQ=MONTHLY;BYHOUR=8", ["03-25 08:00", "04-25 06:00"]),
+        ("FREQ=WEEKLY;BYMONTH=4;COUNT=3", ["03-25 08:00", "04-01 07:00", "04-08 07:00"]),
+    ):
+        assert starts(series(at("2026-03-25T09:00"), at("2026-03-25T10:00"), f"RRULE:{rule}")) == expected
+
+
 def test_dates_are_added_taken_out_and_counted_once() -> None:
     lines = [
         "RRULE:FREQ=DAILY;COUNT=3",

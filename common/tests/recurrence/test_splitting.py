@@ -44,6 +44,7 @@ def test_the_parts_have_together_what_there_was(lines: list[str]) -> None:
         begin = Moment(at, BERLIN)
         assert walls(before, START) == whole[:place]
         assert walls(after, begin) == whole[place:]
+        assert at not in after.added
         for part, start in ((before, START), (after, begin)):
             end = Moment(start.wall + timedelta(hours=1), BERLIN)
             assert Recurrence.read(part.lines(BERLIN), start, end) == part
