@@ -1,15 +1,12 @@
-"""`python -m planner_local.mail`: a mail server that lets nothing out. Each mail becomes a file.
+"""A mail server that lets nothing out: each mail becomes a file.
 
-Mail programs open the files (`.eml`), and `ls` shows them in the order in which they came. It listens on MAIL_PORT,
-keeps them in MAIL_FOLDER, and touches HEARTBEAT_FILE once it is ready.
+Mail programs open the files (`.eml`), and `ls` shows them in the order in which they came. It runs in the process that
+supervises the others: one of its own would be 13 MB.
 """
 
 import asyncio
-import os
 import re
-import signal
 import warnings
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -43,26 +40,9 @@ class Folder:
         return new.replace(path)
 
 
-async def serve(port: int, folder: Path, ready: Callable[[], None]) -> None:
-    """Listen until SIGTERM or SIGINT. `ready` is called once it does."""
+async def listen(port: int, folder: Path) -> asyncio.Server:
+    """The server, which listens in this loop until it is closed."""
+    warnings.filterwarnings("ignore", module="aiosmtpd")  # a server that offers no TLS
     loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
     make = partial(SMTP, Folder(folder), hostname="localhost", enable_SMTPUTF8=True, data_size_limit=LARGEST, loop=loop)
-    server = await loop.create_server(make, HOST, port)
-    try:
-        ready()
-        await stopping.wait()
-    finally:
-        server.close()
-
-
-def main() -> None:
-    warnings.simplefilter("ignore")  # aiosmtpd's, about a server that offers no TLS
-    given = os.environ
-    asyncio.run(serve(int(given["MAIL_PORT"]), Path(given["MAIL_FOLDER"]), Path(given["HEARTBEAT_FILE"]).touch))
-
-
-if __name__ == "__main__":
-    main()
+    return await loop.create_server(make, HOST, port)

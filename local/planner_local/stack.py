@@ -11,18 +11,18 @@ from typing import Self
 from planner_common.healthcheck import answers
 from planner_common.settings import Settings
 
-from planner_local import ports
+from planner_local import mail, ports
 from planner_local.servers import Postgres, Valkey, keep_secret, write_secret
 from planner_local.state import Addresses, State
 from planner_local.supervisor import Service, StartError, Supervised
 
 BIN = Path(sys.executable).parent
-NAMES = ["postgres", "valkey", "mail", "migrate", "api", "dispatcher", "worker", "flower", "exporter"]
+NAMES = ["postgres", "valkey", "migrate", "api", "dispatcher", "worker", "flower", "exporter"]
 STOP_ORDER = (
     ("api", "flower", "exporter", "migrate"),
     ("dispatcher",),
     ("worker",),
-    ("mail", "valkey", "postgres"),
+    ("valkey", "postgres"),
 )
 """From the edge inwards, group by group: first nobody asks, then nothing is handed out, then nothing is worked on."""
 GRACE_SECONDS = 40
@@ -53,6 +53,7 @@ class Stack:
             folder / "valkey", self.ports["VALKEY_PORT"], keep_secret(self.secrets / "valkey_password")
         )
         self.running: dict[str, Supervised] = {}
+        self.mail: asyncio.Server | None = None
         self.state = State(folder, self._addresses())
 
     async def __aenter__(self) -> Self:
@@ -93,6 +94,8 @@ class Stack:
                 f"PostgreSQL refuses us: {error}\nIf {self.secrets} is newer than {self.postgres.data}, "
                 "put the old one back, or give the data up with `make clean`."
             ) from error
+        if kept := self.state.addresses.mail:
+            self.mail = await mail.listen(self.ports["MAIL_PORT"], Path(kept))
         services = self._services()
         self._supervise("migrate", services.pop("migrate"), once=True)
         await self._ready("migrate")
@@ -106,6 +109,8 @@ class Stack:
         for names in STOP_ORDER:
             group = [self.running[name] for name in names if name in self.running]
             await asyncio.gather(*(process.stop(GRACE_SECONDS, self.hurry) for process in group))
+        if self.mail:
+            self.mail.close()
         self.state.forget()
 
     def _supervise(self, name: str, program: Service | Postgres | Valkey, *, once: bool = False) -> None:
@@ -172,8 +177,7 @@ class Stack:
         }
         worker = {"PROMETHEUS_MULTIPROC_DIR": str(run / "worker-metrics"), **sealing}
         links = {"PUBLIC_URL": self.environment.get("PUBLIC_URL") or self.state.addresses.api}
-        folder = {"MAIL_FOLDER": self.state.addresses.mail}
-        mail = {"SMTP_URL": f"smtp://127.0.0.1:{self.ports['MAIL_PORT']}"} if self.state.addresses.mail else {}
+        smtp = {"SMTP_URL": f"smtp://127.0.0.1:{self.ports['MAIL_PORT']}"} if self.state.addresses.mail else {}
         flower = {
             "FLOWER_PASSWORD_FILE": str(self.secrets / "flower_password"),
             "FLOWER_FILE": str(self.folder / "flower"),
@@ -195,17 +199,16 @@ class Stack:
             return {name: str(self.ports[name]) for name in names}
 
         return {
-            **({"mail": module("planner_local.mail", folder, port("MAIL_PORT"), service="mail")} if mail else {}),
             "migrate": Service([str(BIN / "planner"), "migrate"], common | database | canary),
             "api": module(
-                "planner_api", database, redis, api, mail, port("API_PORT", "API_METRICS_PORT"),
+                "planner_api", database, redis, api, smtp, port("API_PORT", "API_METRICS_PORT"),
                 service="api", ready=f"{addresses.api}/readyz",
             ),
             "dispatcher": module(
                 "planner_worker.dispatcher", database, redis, port("DISPATCHER_METRICS_PORT"), service="dispatcher"
             ),
             "worker": module(
-                "planner_worker", database, redis, worker, mail, links, port("WORKER_METRICS_PORT"), service="worker"
+                "planner_worker", database, redis, worker, smtp, links, port("WORKER_METRICS_PORT"), service="worker"
             ),
             "flower": module(
                 "planner_worker.flower", redis, flower, port("FLOWER_PORT", "FLOWER_METRICS_PORT"),

@@ -1,6 +1,5 @@
 """Mails of the stack without Docker: files, and nothing that leaves."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,12 +18,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def port(folder: Path) -> AsyncIterator[int]:
-    number, ready = free_port(), asyncio.Event()
-    task = asyncio.create_task(mail.serve(number, folder, ready.set))
-    await asyncio.wait_for(ready.wait(), 10)
+    number = free_port()
+    server = await mail.listen(number, folder)
     yield number
-    task.cancel()
-    await asyncio.wait({task})
+    server.close()
 
 
 async def test_each_recipient_has_a_file_with_the_mail_as_it_came(port: int, folder: Path) -> None:
