@@ -6,13 +6,12 @@ A setting is read from the environment variable of its name in capitals, or, for
 
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from planner_common.networks import networks_of, ports_of
 
@@ -20,34 +19,25 @@ HEARTBEAT_SECONDS = 5
 """How often a loop that lives shows it by touching its heartbeat file."""
 
 
-class SecretFileSource(PydanticBaseSettingsSource):
-    """Reads a setting from the file that `<NAME>_FILE` names, without the line break at its end."""
-
-    def get_field_value(
-        self,
-        field: FieldInfo,  # noqa: ARG002
-        field_name: str,
-    ) -> tuple[Any, str, bool]:
-        variable = f"{field_name.upper()}_FILE"
-        path = os.environ.get(variable)
-        if not path:
-            return None, field_name, False
-        if os.environ.get(field_name.upper()):
-            raise ValueError(f"{variable} and {field_name.upper()} are both set: keep one of them")
-        try:
-            return Path(path).read_text(encoding="utf-8").rstrip("\r\n"), field_name, False
-        except OSError as error:
-            raise ValueError(f"{variable} names {path}, which cannot be read: {error.strerror}") from error
-
-    def __call__(self) -> dict[str, Any]:
-        values = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in values.items() if value is not None}
+def given(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """What the environment says of these settings. Raises ValueError for a file that can't be read, or one too much."""
+    for name in names:
+        variable, value = name.upper(), os.environ.get(name.upper())
+        if path := os.environ.get(f"{variable}_FILE"):
+            if value:
+                raise ValueError(f"{variable}_FILE and {variable} are both set: keep one of them")
+            try:
+                value = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+            except OSError as error:
+                raise ValueError(f"{variable}_FILE names {path}, which cannot be read: {error.strerror}") from error
+        if value is not None:
+            yield name, value
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The settings, by field: `Settings().database_url` is what `DATABASE_URL` or `DATABASE_URL_FILE` say."""
 
-    model_config = SettingsConfigDict(env_file=None, extra="ignore", frozen=True)
+    model_config = ConfigDict(frozen=True, validate_default=True)
 
     # ---- where things are
     database_url: SecretStr = SecretStr("postgresql://planner@127.0.0.1:5432/planner")
@@ -238,16 +228,9 @@ class Settings(BaseSettings):
         networks_of(value)
         return value
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # no .env: Compose and the shell read it
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # SecretFileSource instead
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, SecretFileSource(settings_cls)
+    def __init__(self, **own: Any) -> None:
+        """`own`: settings that the environment is not asked for."""
+        super().__init__(**dict(given(self.__class__.model_fields.keys() - own.keys())), **own)
 
     def broker(self) -> str:
         return self._redis(self.celery_broker_url, 0)
