@@ -8,6 +8,7 @@ from dateutil.tz import tzical
 from planner_common.moments import Moment
 from planner_common.zones import named
 
+from planner_api.calendars.likeness import alike
 from planner_api.calendars.scanning import Block, Calendar
 
 MAX_LINES = 500
@@ -33,15 +34,24 @@ class Zones:
         self.default = named(calendar.time_zone) or default
         self._blocks = {_value(block, "TZID"): block for block in calendar.zones}
         self._rules: dict[tuple[str, int], tzinfo | None] = {}
+        self._alike: dict[tuple[str, int], str | None] = {}
 
     def moment(self, wall: datetime, tzid: str | None) -> Moment:
-        """A wall time of the file; if only the file knows its zone, the same instant in the default one."""
+        """A wall time of the file. If only the file knows its zone, it is in one that has the same clocks, so that it
+        stays what it is when the event repeats; where there is none, the same instant in the default zone."""
         block = self._blocks.get(tzid or "")
         name = named(tzid or "") or (block and named(_value(block, "X-LIC-LOCATION")))
         rules = self._own(block, wall.year) if block and not name else None
         if rules is None:
             return Moment(wall, name or self.default)
-        return Moment.at(wall.replace(tzinfo=rules).astimezone(UTC), self.default)
+        instant = wall.replace(tzinfo=rules).astimezone(UTC)
+        same = Moment(wall, self._like(rules, tzid or "", wall.year))
+        return same if same.zone and same.instant == instant else Moment.at(instant, self.default)
+
+    def _like(self, rules: tzinfo, tzid: str, year: int) -> str | None:
+        if (tzid, year) not in self._alike:
+            self._alike[tzid, year] = alike(rules, year, tzid, self.default)
+        return self._alike[tzid, year]
 
     def needed(self, lines: list[str]) -> list[Block]:
         """The VTIMEZONEs without which these lines mean nothing elsewhere: of the zones that only the file knows, those

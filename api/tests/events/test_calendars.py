@@ -109,25 +109,51 @@ TZOFFSETFROM:-0500
 TZOFFSETTO:-0400
 END:DAYLIGHT
 END:VTIMEZONE"""
+ODD = OUTLOOK.replace("BYDAY=2SU", "BYDAY=3SU")
+"""No zone begins its summer then."""
+FIXED = OUTLOOK.replace("-0500", "-0400")
+LIKE_HERE = FIXED.replace("-0400", "+0900")
 NAMED = OUTLOOK.replace("TZID:Eastern", "TZID:Eastern\nX-LIC-LOCATION:America/New_York")
 
 
 @pytest.mark.parametrize(
     ("zone", "wall", "expected"),
     [
-        (OUTLOOK, "20310115T090000", at("2031-01-15T23:00:00", HERE)),
-        (OUTLOOK, "20310715T090000", at("2031-07-15T22:00:00", HERE)),
+        (OUTLOOK, "20310115T090000", at("2031-01-15T09:00:00", "America/New_York")),
+        (OUTLOOK, "20310715T090000", at("2031-07-15T09:00:00", "America/New_York")),
+        (ODD, "20310115T090000", at("2031-01-15T23:00:00", HERE)),
+        (ODD, "20310715T090000", at("2031-07-15T22:00:00", HERE)),
+        (FIXED, "20310115T090000", at("2031-01-15T09:00:00", "Etc/GMT+4")),
+        (LIKE_HERE, "20310115T090000", at("2031-01-15T09:00:00", HERE)),
         (OUTLOOK, "22310715T090000", at("2231-07-15T09:00:00", HERE)),  # too far away to be calculated
         (NAMED, "20310115T090000", at("2031-01-15T09:00:00", "America/New_York")),
         (OUTLOOK.replace("YEARLY", "SECONDLY"), "20310115T090000", at("2031-01-15T09:00:00", HERE)),
         (OUTLOOK.replace("-0400", "-9999"), "20310115T090000", at("2031-01-15T09:00:00", HERE)),
         (OUTLOOK.replace("DTSTART", "START"), "20310115T090000", at("2031-01-15T09:00:00", HERE)),
     ],
-    ids=["winter", "summer", "far away", "named", "absurd rule", "absurd offset", "no onset"],
+    ids=[
+        "winter",
+        "summer",
+        "odd winter",
+        "odd summer",
+        "no summer time",
+        "as here",
+        "far away",
+        "named",
+        "absurd rule",
+        "absurd offset",
+        "no onset",
+    ],
 )
 def test_a_zone_that_only_the_file_knows(zone: str, wall: str, expected: dict[str, str]) -> None:
     entry = one(start=f"DTSTART;TZID=Eastern:{wall}", before=tuple(zone.split("\n")))
     assert entry.state.start.shown() == expected
+
+
+def test_of_zones_with_the_same_clocks_the_name_in_the_file_decides() -> None:
+    zone = OUTLOOK.replace("Eastern", "Haiti: Port-au-Prince")
+    entry = one(start='DTSTART;TZID="Haiti: Port-au-Prince":20310115T090000', before=tuple(zone.split("\n")))
+    assert entry.state.start.shown() == at("2031-01-15T09:00:00", "America/Port-au-Prince")
 
 
 def test_a_rule_is_not_followed_through_the_centuries() -> None:
