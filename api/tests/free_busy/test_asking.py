@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+from planner_api.free_busy.asking import OCCUPIED
 from planner_api.schemas.times import Time
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from api.tests.conftest import Join, Person
 
@@ -79,7 +80,7 @@ async def test_what_does_not_take_place_brings_nobody_together(
     end: str, ann: Person, bob: Person, carl: Person, meet: Meet
 ) -> None:
     event = await meet(ann, bob, carl)
-    assert await state(bob, carl) == await state(bob, ann) == "known"
+    assert await state(bob, carl) == await state(bob, ann) == await state(carl, bob) == "known"
     if end == "cancel":
         assert (await ann.post(f"/events/{event}/cancel")).status_code == 200
     elif end == "delete":
@@ -88,7 +89,7 @@ async def test_what_does_not_take_place_brings_nobody_together(
         people = (await ann.get(f"/events/{event}/participants")).json()["items"]
         [mine] = [one["id"] for one in people if one["email"] == bob.email]
         assert (await ann.delete(f"/events/{event}/participants/{mine}")).status_code == 204
-    assert await state(bob, carl) == await state(bob, ann) == "unknown"
+    assert await state(bob, carl) == await state(bob, ann) == await state(carl, bob) == "unknown"
 
 
 async def test_a_meeting_is_remembered_for_a_month(
@@ -136,6 +137,9 @@ async def test_what_one_is_busy_with(ann: Person, bob: Person, make: Make, conne
     tentative = await make(ann, hours("09:00", "10:00"), bob)
     await respond(bob, tentative, "accepted")
     connection.execute(text("UPDATE events SET status = 'tentative' WHERE id = :id"), {"id": tentative})
+    removed = await make(ann, hours("10:30", "11:30"), bob)
+    [there] = (await ann.get(f"/events/{removed}/participants")).json()["items"]
+    await ann.delete(f"/events/{removed}/participants/{there['id']}")
     cancelled = await make(bob, hours("11:00", "12:00"))
     await bob.post(f"/events/{cancelled}/cancel")
     deleted = await make(bob, hours("13:00", "14:00"))
@@ -291,3 +295,64 @@ async def test_an_answer_is_kept_under_a_key(ann: Person, make: Make) -> None:
     again = await ann.post("/free-busy", json=body, headers=key)
     assert (again.json(), again.headers["Idempotency-Replayed"]) == (first.json(), "true")
     assert await busy(ann, ann) == ["05T09:00/05T10:00"]
+
+
+HISTORY = text("""
+    WITH event AS (
+        INSERT INTO events (uid, organizer_id, title, all_day, start_wall, end_wall, starts_at, ends_at)
+        SELECT uuidv7()::text, CAST(:account AS uuid), 'Dinner', true, at, at + day, at, at + day
+          FROM (SELECT interval '1 day' AS day, CAST(:first AS timestamp) + n % :days * interval '1 day' AS at
+                  FROM generate_series(1, :events) n) days
+        RETURNING id, ends_at
+    )
+    INSERT INTO participants (event_id, person_id, email, response, since_change, ends_at)
+    SELECT event.id, person, 'x@example.org', 'accepted', 1, ends_at
+      FROM event CROSS JOIN unnest(CAST(:people AS uuid[])) person
+""")
+EXPLAINED = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {OCCUPIED}")
+
+
+def read(plan: dict[str, Any]) -> int:
+    """How many rows of events and participants it reads."""
+    own = 0
+    if plan.get("Relation Name") in {"events", "participants"}:
+        removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+        own = int((plan["Actual Rows"] + removed) * plan["Actual Loops"])
+    return own + sum(read(part) for part in plan.get("Plans", []))
+
+
+async def test_what_is_over_is_passed_over(
+    ann: Person, bob: Person, carl: Person, connection: Connection, worker_engine: Engine
+) -> None:
+    """A calendar costs what is in it now, however old it is, and whatever others have in theirs."""
+    begin = datetime(2031, 5, 5, tzinfo=UTC)
+    values = {
+        "people": [ann.person_id, bob.person_id],
+        "person": ann.person_id,
+        "account": ann.account_id,
+        "since": datetime.now(UTC) - timedelta(days=30),
+        "begin": begin,
+        "end": begin + timedelta(days=14),
+    }
+
+    def live(organizer: Person, *others: Person, events: int, first: str, days: int) -> None:
+        people = [one.person_id for one in others]
+        when = {"events": events, "first": datetime.fromisoformat(first), "days": days}
+        connection.execute(HISTORY, {"account": organizer.account_id, "people": people, **when})
+
+    def rows() -> int:
+        connection.execute(text("VACUUM ANALYZE events, participants, accounts"))
+        with worker_engine.begin() as transaction:
+            # Of tables as small as these PostgreSQL would rather read everything.
+            for way in ("seqscan", "hashjoin", "mergejoin"):
+                transaction.execute(text(f"SET LOCAL enable_{way} = off"))
+            [explained] = transaction.execute(EXPLAINED, values).scalar_one()
+        return read(explained["Plan"])
+
+    live(carl, carl, events=5_000, first=MONDAY, days=14)
+    for organizer in (ann, bob):
+        live(organizer, ann, bob, events=30, first=MONDAY, days=14)
+    young = rows()
+    for organizer in (ann, bob):
+        live(organizer, ann, bob, events=2_000, first="2016-01-01", days=2_000)
+    assert young / 2 < rows() < young * 2

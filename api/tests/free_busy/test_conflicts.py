@@ -23,7 +23,7 @@ async def test_ids_and_times_of_ones_own(ann: Person, bob: Person, make: Make) -
     await make(ann, hours("10:00", "11:00"), bob)
     await make(ann, hours("08:00", "09:00"))
     other = await make(bob, hours("09:30", "12:00"))
-    perhaps = await make(ann, hours("09:59", "10:30"), bob)
+    perhaps = await make(ann, hours("09:59", "10:30"), ann, bob)
     declined = await make(ann, hours("09:00", "10:00"), bob)
     await respond(bob, declined, "declined")
     assert await conflicts(bob, event) == [
@@ -35,7 +35,7 @@ async def test_ids_and_times_of_ones_own(ann: Person, bob: Person, make: Make) -
             "type": "BUSY-TENTATIVE",
         },
     ]
-    assert {one["event_id"] for one in await conflicts(ann, event)} == {perhaps, declined}
+    assert [one["event_id"] for one in await conflicts(ann, event)] == [declined, perhaps]
 
 
 async def test_a_whole_day_is_ones_own(join: Join, make: Make) -> None:
@@ -57,7 +57,11 @@ async def test_a_few_and_nothing_of_the_past(ann: Person, make: Make, connection
     assert await conflicts(ann, long) == [], "of a long event so many days are looked at"
     now = datetime.now(UTC)
     connection.execute(
-        text("UPDATE events SET starts_at = :start, ends_at = :end"), {"start": now - timedelta(days=1), "end": now}
+        text("""
+            UPDATE events SET starts_at = :start, start_wall = CAST(:start AS timestamptz) AT TIME ZONE 'UTC',
+                   ends_at = :end, end_wall = CAST(:end AS timestamptz) AT TIME ZONE 'UTC'
+        """),
+        {"start": now - timedelta(days=1), "end": now},
     )
     assert await conflicts(ann, event) == []
 
