@@ -96,7 +96,7 @@ async def _types(connection: AsyncConnection, person: UUID, given: list[ChannelP
 def _kept(person: UUID, body: Preferences) -> postgresql.Insert:
     """The statement that writes what is no route. A pause that goes on keeps its beginning."""
     quiet, email = body.quiet_hours, body.email
-    values = {
+    values: dict[str, Any] = {
         "quiet_from": quiet.from_ if quiet else None,
         "quiet_to": quiet.to if quiet else None,
         "email_digest": email.digest,

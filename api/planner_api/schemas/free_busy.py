@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from uuid import UUID
 
 from planner_common.people import person_id
@@ -21,10 +21,10 @@ LONGEST = timedelta(days=62)
 LOOKED_BACK = timedelta(days=31)
 """Further back nobody plans; and what is long over costs as much to look up as there is of it."""
 MAX_SLOTS = 20
-DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
-"""As RFC 5545 §3.3.10 has them."""
 
 Day = Literal["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
+"""As RFC 5545 §3.3.10 has them."""
+DAYS: tuple[Day, ...] = get_args(Day)
 Minutes = Annotated[int, Field(strict=True, ge=5, le=7 * 24 * 60)]
 
 
@@ -82,7 +82,7 @@ class WorkingHoursIn(In):
     from_: Annotated[WallClock, Field(alias="from")]
     to: WallClock
     days: Annotated[list[Day], Field(min_length=1, max_length=len(DAYS))] = Field(
-        default_factory=lambda: ["MO", "TU", "WE", "TH", "FR"],
+        default_factory=lambda: list(DAYS[:5]),
         description="On which days they start; from Monday to Friday unless named.",
     )
 
