@@ -12,7 +12,7 @@ import pytest
 from planner_local import stack
 from planner_local.client import Person, connect
 from planner_worker.__main__ import STOP_SECONDS
-from planner_worker.channels import apprise, email, plugins, webhook
+from planner_worker.channels import apprise, calls, email, webhook
 from planner_worker.delivery.sending import BEGIN_SECONDS
 
 from tests import system as testing
@@ -80,7 +80,7 @@ async def test_each_service_stops_and_starts_under_load_and_nothing_is_lost_or_d
 
 
 def test_a_stop_takes_longer_than_any_try_and_is_waited_for() -> None:
-    longest = max(email.TOTAL_SECONDS, webhook.SECONDS, apprise.SECONDS + plugins.GRACE_SECONDS)
+    longest = max(email.TOTAL_SECONDS, webhook.SECONDS, apprise.SECONDS + calls.GRACE_SECONDS)
     assert BEGIN_SECONDS + longest < STOP_SECONDS
     worker = COMPOSE.partition("\n  worker:\n")[2].partition("\n\n")[0]
     [grace] = re.findall(r"stop_grace_period: (\d+)s", worker)

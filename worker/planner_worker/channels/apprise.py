@@ -15,8 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from urllib.parse import urlsplit
 
-import apprise
-from apprise.manager_plugins import NotificationManager
 from planner_common.addresses import SERVICE
 from planner_common.deliveries import ChannelType, Outcome
 from planner_common.services import HOSTED, SERVICES
@@ -32,8 +30,8 @@ from planner_worker.channels.answers import (
     retry_after,
     secrets_of,
 )
+from planner_worker.channels.calls import GRACE_SECONDS, Call, Exchange
 from planner_worker.channels.plain import Text, text_of
-from planner_worker.channels.plugins import GRACE_SECONDS, Call, Exchange, plugins
 from planner_worker.connecting import RefusedError, UnreachableError
 from planner_worker.outbound import Answer, Outbound, UnansweredError
 
@@ -71,26 +69,16 @@ class Apprise:
 
     def _notify(self, call: Call, url: str, text: Text) -> bool:
         """In a thread: whether the plugin says that it worked."""
-        manager = plugins()
+        from planner_worker.channels import plugins  # noqa: PLC0415  # 8 MB, with the first message that needs them
+
+        plugins.plugins()  # loaded before the message's time begins
         call.begin()
         try:
-            if (plugin := self._plugin(manager, url)) is None:
-                return False
-            plugin.request_rate_per_sec = 0  # no sleeping between several people: a service that minds says 429
-            return bool(plugin.notify(body=text.body, title=text.title, body_format=apprise.NotifyFormat.TEXT))
+            return plugins.notify(url, _service(url), text, self._url)
         except Exception as error:  # noqa: BLE001  # of a hundred plugins that read what users wrote
             if str(error) not in call.lines:
                 call.lines.append(f"{type(error).__name__}: {error}")
             return False
-
-    def _plugin(self, manager: NotificationManager, url: str) -> apprise.NotifyBase | None:
-        """None for a URL that its service cannot use. Raises what its plugin does."""
-        parsed = manager[_service(url)].parse_url(url)
-        if not parsed or parsed.get("schema") not in SERVICES:
-            return None
-        asset = apprise.AppriseAsset(app_id="Planner", app_desc="Planner", app_url=self._url)
-        # Without its own way with exceptions, which is to log all that the URL says.
-        return apprise.Apprise.instantiate(parsed, asset=asset, suppress_exceptions=False)
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -7,15 +7,10 @@ them. A plugin that uses it outside of a `Call` fails. Attachments, which could 
 how plugins take templates and keys, cannot be made at all.
 """
 
-import asyncio
 import io
 import logging
 import sys
 import threading
-import time
-from concurrent.futures import CancelledError
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from functools import lru_cache, partialmethod
 from typing import Any
 
@@ -23,86 +18,13 @@ import apprise
 import requests
 import urllib3
 from apprise.manager_plugins import NotificationManager
+from planner_common.services import SERVICES
 from requests.adapters import HTTPAdapter
 
+from planner_worker.channels.calls import CALL
+from planner_worker.channels.plain import Text
 from planner_worker.connecting import RefusedError, UnreachableError
-from planner_worker.outbound import Answer, Outbound, UnansweredError
-
-REQUEST_SECONDS = 10.0
-"""For one request of a plugin."""
-GRACE_SECONDS = 1.0
-"""What threads wait longer than the event loop, so that its word comes first."""
-READ_LIMIT = 1_000_000
-"""Bytes of an answer that are read. Plugins look for an identifier or an error in it."""
-
-Failure = RefusedError | UnreachableError | UnansweredError
-
-
-@dataclass(slots=True)
-class Exchange:
-    """A request of a plugin, and what came of it: an answer or a failure."""
-
-    method: str
-    answer: Answer | None = None
-    failure: Failure | None = None
-
-    @property
-    def open(self) -> bool:
-        """Whether it is still going on."""
-        return self.answer is None and self.failure is None
-
-    @property
-    def taken(self) -> bool:
-        """Whether it may have changed something at the other side."""
-        if self.method in {"GET", "HEAD"}:
-            return False
-        if self.answer is not None:
-            return self.answer.status in range(200, 300)
-        return isinstance(self.failure, UnansweredError)
-
-
-@dataclass(slots=True)
-class Call:
-    """One message's way through a plugin: in a thread, but its requests are made by the event loop."""
-
-    outbound: Outbound
-    loop: asyncio.AbstractEventLoop
-    seconds: float
-    exchanges: list[Exchange] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    """What the plugin had to say."""
-    until: float = 0.0
-
-    def begin(self) -> None:
-        """From now on this thread's requests belong to this call, and the time runs."""
-        self.until = time.monotonic() + self.seconds
-        CALL.set(self)
-
-    def request(self, method: str, url: str, headers: dict[str, str], content: bytes) -> Answer:
-        """Raises what Outbound raises."""
-        exchange = Exchange(method)
-        self.exchanges.append(exchange)
-        try:
-            exchange.answer = self._request(method, url, headers, content)
-        except (RefusedError, UnreachableError, UnansweredError) as failure:
-            exchange.failure = failure
-            raise
-        return exchange.answer
-
-    def _request(self, method: str, url: str, headers: dict[str, str], content: bytes) -> Answer:
-        left = min(self.until - time.monotonic(), REQUEST_SECONDS)
-        if left <= 0:
-            raise UnreachableError(f"The service needs more than {self.seconds:g} s.")
-        asked = self.outbound.request(method, url, headers=headers, content=content, seconds=left, limit=READ_LIMIT)
-        future = asyncio.run_coroutine_threadsafe(asked, self.loop)
-        try:
-            return future.result(left + GRACE_SECONDS)
-        except (TimeoutError, CancelledError) as error:  # the event loop is ending
-            future.cancel()
-            raise UnansweredError("Nobody waited for the answer.") from error
-
-
-CALL: ContextVar[Call] = ContextVar("call")
+from planner_worker.outbound import UnansweredError
 
 
 class Adapter(HTTPAdapter):
@@ -203,3 +125,20 @@ def _plugins() -> NotificationManager:
 
 def _nothing(*_args: object, **_kwargs: object) -> None:
     """Instead of making an attachment."""
+
+
+def notify(url: str, service: str, text: Text, planner: str) -> bool:
+    """Whether the plugin says that it worked: not if its service cannot use the URL. Raises what the plugin does.
+
+    `planner`: where people reach us.
+    """
+    parsed = plugins()[service].parse_url(url)
+    if not parsed or parsed.get("schema") not in SERVICES:
+        return False
+    asset = apprise.AppriseAsset(app_id="Planner", app_desc="Planner", app_url=planner)
+    # Without its own way with exceptions, which is to log all that the URL says.
+    plugin = apprise.Apprise.instantiate(parsed, asset=asset, suppress_exceptions=False)
+    if plugin is None:
+        return False
+    plugin.request_rate_per_sec = 0  # no sleeping between several people: a service that minds says 429
+    return bool(plugin.notify(body=text.body, title=text.title, body_format=apprise.NotifyFormat.TEXT))

@@ -20,7 +20,8 @@ from planner_common.settings import Settings
 from planner_common.summaries import Reader
 from planner_worker.channels import apprise as module
 from planner_worker.channels.apprise import Apprise, host
-from planner_worker.channels.plugins import CALL, Call, Requests, plugins
+from planner_worker.channels.calls import CALL, Call
+from planner_worker.channels.plugins import Requests, plugins
 from planner_worker.connecting import Resolve
 from planner_worker.outbound import Outbound
 
