@@ -7,10 +7,13 @@ It loads nothing, runs nothing, names no address and is told to nobody: its own 
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
 
-from jinja2 import Environment, StrictUndefined
 from starlette.responses import HTMLResponse
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 Language = Literal["en", "ru"]
 State = Literal["asked", "event", "all", "unclear", "unknown"]
@@ -52,8 +55,7 @@ STYLE = (
     "button{font:inherit;padding:.5rem 1rem}"
 )
 # The style goes in unescaped: the policy names the hash of exactly these characters.
-PAGE = Environment(autoescape=True, undefined=StrictUndefined).from_string(
-    """\
+PAGE = """\
 <!doctype html>
 <html lang="{{ language }}">
 <head>
@@ -84,7 +86,6 @@ PAGE = Environment(autoescape=True, undefined=StrictUndefined).from_string(
 </body>
 </html>
 """
-)
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode("ascii")
 HEADERS = {
     "Content-Security-Policy": (
@@ -110,8 +111,15 @@ class Reading:
     """Of the event, as long as it is the reader's business."""
 
 
+@lru_cache(maxsize=1)
+def template() -> "Template":
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415  # 2 MB, with the first page that anyone opens
+
+    return Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
+
+
 def page(state: State, reading: Reading) -> HTMLResponse:
-    content = PAGE.render(
+    content = template().render(
         language=reading.language,
         texts=TEXTS[reading.language],
         state=state,
