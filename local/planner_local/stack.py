@@ -216,7 +216,8 @@ class Stack:
             ),
             "exporter": module(
                 "planner_exporter", database, redis, canary, {"API_URL": addresses.api},
-                port("EXPORTER_PORT", "CANARY_PORT"), service="exporter", ready=addresses.exporter,
+                port("EXPORTER_PORT", "CANARY_PORT"), service="exporter",
+                ready=addresses.exporter.replace("/metrics", "/healthz"),  # as in Compose: nothing is measured for it
             ),
         }  # fmt: skip
 
