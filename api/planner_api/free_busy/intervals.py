@@ -1,6 +1,5 @@
 """Intervals of time and what is made of them. An interval holds its start and not its end."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import pairwise
@@ -27,10 +26,10 @@ def merged(intervals: Iterable[Busy], begin: datetime, end: datetime) -> list[Bu
             edges += [(start, one.type, 1), (stop, one.type, -1)]
     edges.sort()
     found: list[Busy] = []
-    running: Counter[BusyType] = Counter()
+    running: dict[BusyType, int] = {"BUSY": 0, "BUSY-TENTATIVE": 0}
     for (at, kind, step), (until, _, _) in pairwise(edges):
         running[kind] += step
-        if at == until or not any(running.values()):
+        if at == until or not (running["BUSY"] or running["BUSY-TENTATIVE"]):
             continue
         now: BusyType = "BUSY" if running["BUSY"] else "BUSY-TENTATIVE"
         if found and (found[-1].end, found[-1].type) == (at, now):

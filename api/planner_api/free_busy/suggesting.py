@@ -5,7 +5,7 @@ are enough slots. That takes O(n log n) for n intervals, however many slots ther
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from itertools import chain, islice
@@ -62,11 +62,11 @@ class Search:
         shifts = self.hours.shifts(time_zone, self.begin, self.end)
         return list(gaps(merged(shifts, self.begin, self.end), self.begin, self.end))
 
-    def free(self, people: Sequence[Calendar]) -> list[Gap]:
-        """When all of them can come."""
+    def free(self, people: Sequence[Calendar], closed: Mapping[str, list[Gap]]) -> list[Gap]:
+        """When all of them can come. `closed`: by zone."""
         taken: Iterable[Gap] = ((one.start, one.end) for person in people for one in person.busy)
-        closed = (gap for zone in {person.time_zone for person in people} for gap in self.closed(zone))
-        busy = merged((Busy(*one) for one in chain(taken, closed)), self.begin, self.end)
+        shut = (gap for zone in {person.time_zone for person in people} for gap in closed[zone])
+        busy = merged((Busy(*one) for one in chain(taken, shut)), self.begin, self.end)
         return list(gaps(busy, self.begin, self.end))
 
     def starts(self, free: Iterable[Gap]) -> Iterator[datetime]:
@@ -81,9 +81,10 @@ class Search:
 
 def suggest(required: Sequence[Calendar], optional: Sequence[Calendar], search: Search, limit: int) -> list[Slot]:
     """The first slots in which all who are required can come."""
-    welcome = [search.free([person]) for person in optional]
+    closed = {zone: search.closed(zone) for zone in {person.time_zone for person in chain(required, optional)}}
+    welcome = [search.free([person], closed) for person in optional]
     found = []
-    for start in islice(search.starts(search.free(required)), limit):
+    for start in islice(search.starts(search.free(required, closed)), limit):
         end = start + search.duration
         found.append(Slot(start, end, sum(covers(free, start, end) for free in welcome)))
     return found

@@ -7,7 +7,7 @@ import pytest
 
 from .conftest import EVENT, Log, Make
 
-READS = ["", "/participants", "/history"]
+READS = ["", ".ics", "/participants", "/history"]
 # Method, address, body.
 WRITES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("PATCH", "", {"title": "Mine now"}),
