@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from planner_api.free_busy.asking import OCCUPIED
 from planner_api.schemas.times import Time
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 
 from api.tests.conftest import Join, Person
 
@@ -356,3 +357,18 @@ async def test_what_is_over_is_passed_over(
     for organizer in (ann, bob):
         live(organizer, ann, bob, events=2_000, first="2016-01-01", days=2_000)
     assert young / 2 < rows() < young * 2
+
+
+async def test_one_statement_for_all(app: FastAPI, ann: Person) -> None:
+    statements = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    engine = app.state.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        await asked(ann, *people(50))
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert len(statements) == 1

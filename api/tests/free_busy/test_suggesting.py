@@ -113,3 +113,12 @@ async def test_it_has_bounds(change: dict[str, Any], pointer: str, ann: Person) 
     refused = await ann.post("/events/suggest", json=body | change)
     assert refused.status_code == 422
     assert [error["pointer"] for error in refused.json()["errors"]] == [pointer]
+
+
+async def test_at_the_end_of_time(join: Join) -> None:
+    for number, zone in enumerate(("Pacific/Kiritimati", "Pacific/Midway")):
+        zoe = join(f"Zoe{number}", time_zone=zone)
+        night = {"from": "9998-12-31T00:00:00Z", "to": "9998-12-31T23:59:59-23:59"}
+        found = await suggested(zoe, zoe, **night, working_hours={"from": "22:00", "to": "06:00"}, limit=1)
+        assert len(found["slots"]) == 1
+        assert (await zoe.post("/free-busy", json=night | {"people": [zoe.email]})).status_code == 200
