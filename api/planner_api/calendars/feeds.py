@@ -55,12 +55,15 @@ CHOSEN = f"""
     )
 """
 VERSION = "SELECT encode(sha256(convert_to(string_agg(mark, E'\\n' ORDER BY id), 'UTF8')), 'hex') FROM chosen"
+DIGITS = """'YYYYMMDD"T"HH24MISS'"""
+INSTANT = """'YYYYMMDD"T"HH24MISS"Z"'"""
 # In the order of `Exported`.
 COLUMNS = f"""
-    e.id, CASE same_uid WHEN 1 THEN e.uid ELSE CAST(e.id AS text) END,
-    e.title, e.description, e.location, e.url, e.status, e.start_wall, e.start_zone, e.end_wall, e.end_zone,
-    e.reminders, e.sequence, e.source, e.edited, e.created_at, e.updated_at, organizer_name, organizer_email,
-    e.organizer_id = :account, response, (
+    e.id, CASE same_uid WHEN 1 THEN e.uid ELSE CAST(e.id AS text) END, e.title, e.description, e.location, e.url,
+    e.status, to_char(e.start_wall, {DIGITS}), e.start_zone, to_char(e.end_wall, {DIGITS}), e.end_zone,
+    e.reminders, e.sequence, e.source, e.edited,
+    to_char(e.created_at AT TIME ZONE 'UTC', {INSTANT}), to_char(e.updated_at AT TIME ZONE 'UTC', {INSTANT}),
+    organizer_name, organizer_email, e.organizer_id = :account, response, (
         SELECT CAST(json_agg(json_build_array(email, name, role, response)) AS text) FROM (
             SELECT email, name, role, response FROM participants
              WHERE event_id = e.id AND until_change IS NULL

@@ -20,7 +20,6 @@ from planner_api.calendars.exporting import (
     organizer,
     partstat,
     texts,
-    utc,
     when,
 )
 from planner_api.calendars.lines import parts
@@ -65,7 +64,7 @@ def _merged(event: Exported, said: Component, times: Times, zones: Zones) -> Ite
         if name not in known and (event.organizes or name in FOR_OTHERS):
             yield times.rewritten(name, line)
     if not event.organizes or not said.value("CREATED"):
-        yield f"CREATED:{utc(event.created_at)}"
+        yield f"CREATED:{event.created}"
     if not event.organizes or said.value("STATUS") or event.status != "confirmed":
         yield f"STATUS:{event.status.upper()}"
     if is_free(event):
@@ -105,7 +104,8 @@ def _people(event: Exported, said: Component) -> Iterator[str]:
     people = {person[0]: person for person in event.people}
     named = said.lines("ATTENDEE") if event.organizes else []
     given = said.lines("ORGANIZER") if event.organizes else []
-    if given or people:
+    as_given = event.organizes and said.value("RECURRENCE-ID") != ""  # the file says who is in one occurrence
+    if given or (people and not as_given):
         yield given[0] if given else organizer(event)
     for line in named:
         email = _email(line)
@@ -113,7 +113,7 @@ def _people(event: Exported, said: Component) -> Iterator[str]:
             yield line
         elif (person := people.pop(email, None)) is not None:
             yield line if person[3] == "needs_action" else _answered(line, person[3])
-    if not (named and said.value("RECURRENCE-ID")):  # those of one occurrence are those whom the file names
+    if not as_given:
         yield from (attendee(*person) for person in people.values())
 
 

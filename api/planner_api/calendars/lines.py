@@ -4,35 +4,29 @@ import re
 
 LINE_OCTETS = 75
 """What a line may have without its break."""
-# What has a meaning in a TEXT, and what would break a line, also for programs that take Unicode's word for what does.
-SPECIAL = re.compile("[\\\\;,]|\r\n?|[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
-BREAKS = {"\r\n", "\r", "\n", "\x85", "\u2028", "\u2029"}
-NOT_IN_LINES = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
-UNICODE_BREAKS = re.compile("[\x85\u2028\u2029]")
+# Also what is one to programs that take Unicode's word for it.
+BREAKS = re.compile("\r\n?|[\x85\u2028\u2029]")
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 # A value begins after the first colon that is not quoted.
 QUOTED = re.compile(r'((?:[^":]|"[^"]*")*):(.*)')
 
 
-def _escape(match: re.Match[str]) -> str:
-    found = match[0]
-    if found in BREAKS:
-        return "\\n"
-    return f"\\{found}" if found in "\\;," else ""
-
-
 def escaped(text: str) -> str:
     """A text as a value of type TEXT (§3.3.11). Control characters, which it cannot hold, are left out."""
-    return SPECIAL.sub(_escape, text)
+    if not text.isprintable():
+        text = CONTROLS.sub("", BREAKS.sub("\n", text))
+    return text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\n", "\\n")
 
 
 def quoted(text: str) -> str:
     """A text as a parameter's value, in quotes, which no client needs to be told of RFC 6868 for."""
-    return f'"{NOT_IN_LINES.sub(" ", text).replace(chr(34), chr(39)).replace("^", "^^")}"'
+    line = CONTROLS.sub(" ", BREAKS.sub(" ", text)).replace("\n", " ")
+    return f'"{line.replace(chr(34), chr(39)).replace("^", "^^")}"'
 
 
 def clean(line: str) -> str:
     """A line that came from elsewhere without what would break it."""
-    return UNICODE_BREAKS.sub(r"\\n", NOT_IN_LINES.sub("", line))
+    return line if line.isprintable() else CONTROLS.sub("", BREAKS.sub(r"\\n", line).replace("\n", r"\n"))
 
 
 def parts(line: str) -> tuple[str, str]:
@@ -46,9 +40,7 @@ def parts(line: str) -> tuple[str, str]:
 def folded(line: str) -> str:
     """A line as lines of no more than 75 octets, none of which ends within a character."""
     if line.isascii():
-        if len(line) <= LINE_OCTETS:
-            return line
-        pieces = [line[:LINE_OCTETS], *(line[at : at + 74] for at in range(LINE_OCTETS, len(line), 74))]
+        pieces = [line[:LINE_OCTETS], *[line[at : at + 74] for at in range(LINE_OCTETS, len(line), 74)]]
         return "\r\n ".join(pieces)
     octets = line.encode()
     pieces, begin, room = [], 0, LINE_OCTETS

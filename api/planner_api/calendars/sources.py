@@ -123,8 +123,8 @@ def _component(block: list[str]) -> Component:
         if depth:
             within.append(line)
         else:
-            name = min(line.partition(":")[0], line.partition(";")[0], key=len)
-            component.properties.append((name.upper(), line))
+            name = min(line.partition(":")[0], line.partition(";")[0], key=len).upper()
+            component.properties.append((name, line))
         if line.startswith("END:"):
             depth -= 1
     return component
@@ -150,12 +150,12 @@ class Times:
 
     def rewritten(self, name: str, line: str) -> str:
         """The line; empty, if it says nothing."""
+        if name == "RRULE":
+            return self._until(line.replace(" ", ""))
+        if name not in TIMES and ";TZID=" not in line.upper():
+            return line
         head, value = parts(line)
         given = TZID.search(head)
-        if name == "RRULE":
-            return f"{head}:{self._until(value.replace(' ', ''))}"
-        if given is None and name not in TIMES:
-            return line
         value = value.strip()
         head = TZID.sub("", head)
         if DATE.fullmatch(value) and "VALUE=" not in head.upper():

@@ -9,7 +9,7 @@ from planner_api.turns import taking_turns
 
 def components(event: Exported, zones: Zones) -> list[str]:
     """An event's VEVENTs: several, if occurrences of it differ. Lines that are not folded yet."""
-    return list(made_here(event, zones)) if event.source is None else given_back(event, event.source, zones)
+    return made_here(event, zones) if event.source is None else given_back(event, event.source, zones)
 
 
 async def file(events: Iterable[Exported], name: str | None = None) -> bytes:

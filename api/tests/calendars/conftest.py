@@ -35,3 +35,8 @@ async def event_of(person: Any, *people: str, **fields: Any) -> dict[str, Any]:
     assert made.status_code == 201, made.text
     event: dict[str, Any] = made.json()
     return event
+
+
+@pytest.fixture
+def carl(join: Callable[..., Any]) -> Any:
+    return join("Carl")

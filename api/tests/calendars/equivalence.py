@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from icalendar import Calendar
+from icalendar import Calendar, use_zoneinfo
 from icalendar.cal.component import Component
 from icalendar.prop import vDDDLists, vDDDTypes, vRecur
 
@@ -17,12 +17,18 @@ DAY_IN_A_ZONE = re.compile(rb";TZID=[^:;]+:([0-9]{8})(?=\r?\n)")
 """What old exporters wrote: a whole day, for which icalendar takes the midnight of the zone."""
 
 
+def calendars(content: bytes) -> list[Calendar]:
+    """The calendars of a file. icalendar remembers zones from one file to the next, by name: not here."""
+    use_zoneinfo()
+    return list(Calendar.from_ical(content, multiple=True))
+
+
 def said(content: bytes, floating: str = "UTC") -> dict[Any, Any]:
     """What each event of a file says, by UID and occurrence: the newest version of it. Times without a zone are in
     `floating`."""
     found: dict[Any, Any] = {}
     versions: dict[Any, Any] = {}
-    for calendar in Calendar.from_ical(DAY_IN_A_ZONE.sub(rb";VALUE=DATE:\1", content), multiple=True):
+    for calendar in calendars(DAY_IN_A_ZONE.sub(rb";VALUE=DATE:\1", content)):
         if calendar.get("METHOD") == "REPLY":
             continue
         zone = ZoneInfo(str(calendar.get("X-WR-TIMEZONE", floating)))
