@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -33,3 +34,11 @@ def bigint(value: Any) -> int:
     if not 0 <= number < 2**63:
         raise ValueError(value)
     return number
+
+
+def aware(value: str) -> datetime:
+    """An instant out of a cursor, of which anything may have come back."""
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(value) from error

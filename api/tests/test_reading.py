@@ -16,6 +16,8 @@ from .conftest import Register
 
 ENDLESS = {"/api/v1/notifications/stream"}
 """What goes on for as long as somebody listens; its tests are beside it. It holds a connection that only reads."""
+REQUIRED = {"/api/v1/events/{event_id}/occurrences": "?from=2031-04-30T00:00:00Z&to=2031-06-01T00:00:00Z"}
+"""Queries without which there is no answer."""
 NOBODYS = str(UUID(int=7))
 
 
@@ -43,7 +45,7 @@ def addresses(app: FastAPI, known: dict[str, str]) -> Iterator[tuple[str, str]]:
         for name in context.param_convertors:
             filled = filled.replace(f"{{{name}}}", known.get(name, NOBODYS))
         for method in methods:
-            yield method, filled
+            yield method, filled + REQUIRED.get(path, "")
 
 
 async def test_a_get_changes_nothing(

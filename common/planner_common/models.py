@@ -133,6 +133,8 @@ events = Table(
     Column("revision", Integer, nullable=False, server_default="1"),  # the ETag
     Column("sequence", Integer, nullable=False, server_default="0"),  # RFC 5545 §3.8.7.4: what mattered of its changes
     Column("source", Text),  # the iCalendar components it was imported from, unfolded and verbatim
+    Column("recurrence", ARRAY(Text), nullable=False, server_default="{}"),  # RFC 5545's lines, in our form
+    Column("over_at", Instant),  # when no occurrence is left; NULL where it does not repeat: `ends_at`
     Column("edited", ARRAY(Text), nullable=False, server_default="{}"),  # fields that were changed here since then
     _created_at(),
     Column("updated_at", Instant, nullable=False, server_default=func.now()),

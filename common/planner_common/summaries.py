@@ -64,6 +64,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "status": "status",
         "reminders": "reminders",
         "capacity": "capacity",
+        "recurrence": "repetition",
         "": "details",
     },
     "ru": {
@@ -74,6 +75,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "status": "статус",
         "reminders": "напоминания",
         "capacity": "число мест",
+        "recurrence": "повторение",
         "": "подробности",
     },
 }

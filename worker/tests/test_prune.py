@@ -95,6 +95,9 @@ def test_of_what_is_over_the_end_becomes_known(domain: Domain, monkeypatch: pyte
     monkeypatch.setattr(pruning, "BATCH", 2)
     over = domain.event("ann@example.org", "bob@example.org", "cat@example.org", "dan@example.org")
     coming = domain.event("ann@example.org", "bob@example.org")
+    again = domain.event("ann@example.org", "bob@example.org")
+    series = "UPDATE events SET ends_at = now() - interval '1 day', over_at = now() + interval '1 day'"
+    domain.connection.execute(text(f"{series} WHERE id = :event"), {"event": again.id})
     ended = "UPDATE events SET ends_at = now() - interval '1 minute' WHERE id = :event RETURNING ends_at"
     end = domain.connection.scalar(text(ended), {"event": over.id})
     assert prune() == {"ends": 3}
@@ -102,3 +105,4 @@ def test_of_what_is_over_the_end_becomes_known(domain: Domain, monkeypatch: pyte
     known = text("SELECT DISTINCT ends_at = :end, ends_at = 'infinity' FROM participants WHERE event_id = :event")
     assert domain.connection.execute(known, {"end": end, "event": over.id}).all() == [(True, False)]
     assert domain.connection.execute(known, {"end": end, "event": coming.id}).all() == [(False, True)]
+    assert domain.connection.execute(known, {"end": end, "event": again.id}).all() == [(False, True)]

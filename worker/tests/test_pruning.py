@@ -244,6 +244,16 @@ def test_events_that_have_ended_go_only_if_asked_for(domain: Domain) -> None:
     assert count(domain.connection, "events") == 2
 
 
+def test_a_series_goes_when_its_last_occurrence_has_ended(domain: Domain) -> None:
+    for days in (31, 29):
+        event = told(domain, days=0)
+        domain.connection.execute(AGE_EVENT, {"event": event.id, "days": 31})
+        ended = "UPDATE events SET ends_at = now() - interval '1 year', over_at = now() - make_interval(days => :days)"
+        domain.connection.execute(text(f"{ended} WHERE id = :event"), {"event": event.id, "days": days})
+    assert prune(domain.connection, event_days=30)["events"] == 1
+    assert count(domain.connection, "events") == 1
+
+
 def test_the_canarys_events_go_a_day_after_theirs(domain: Domain) -> None:
     today, gone = domain.event(ORGANIZER, BOB), domain.event(ORGANIZER, BOB)
     other = domain.event(ANN, BOB)

@@ -36,6 +36,7 @@ class Exported(NamedTuple):
     end: str
     end_zone: str | None
     reminders: list[int]
+    recurrence: list[str]
     sequence: int
     source: str | None
     edited: list[str]
@@ -90,6 +91,7 @@ def made_here(event: Exported, zones: Zones) -> list[str]:
         *begun(event, event.sequence),
         f"CREATED:{event.created}",
         *when(event, zones),
+        *again(event, zones),
         *texts(event, ALL_TEXTS),
         f"STATUS:{event.status.upper()}",
         "TRANSP:TRANSPARENT" if is_free(event) else "TRANSP:OPAQUE",
@@ -124,6 +126,13 @@ def when(event: Exported, zones: Zones) -> list[str]:
     if event.end != event.start or event.end_zone != event.start_zone:
         lines.append(_time("DTEND", event.end, event.end_zone, zones))
     return lines
+
+
+def again(event: Exported, zones: Zones) -> list[str]:
+    """When else the event takes place: kept in the zone of its start."""
+    if event.recurrence and event.start_zone not in {None, "UTC"}:
+        zones.used.add(str(event.start_zone))
+    return event.recurrence
 
 
 def _time(name: str, wall: str, zone: str | None, zones: Zones) -> str:

@@ -61,7 +61,7 @@ INSTANT = """'YYYYMMDD"T"HH24MISS"Z"'"""
 COLUMNS = f"""
     e.id, CASE same_uid WHEN 1 THEN e.uid ELSE CAST(e.id AS text) END, e.title, e.description, e.location, e.url,
     e.status, to_char(e.start_wall, {DIGITS}), e.start_zone, to_char(e.end_wall, {DIGITS}), e.end_zone,
-    e.reminders, e.sequence, e.source, e.edited,
+    e.reminders, e.recurrence, e.sequence, e.source, e.edited,
     to_char(e.created_at AT TIME ZONE 'UTC', {INSTANT}), to_char(e.updated_at AT TIME ZONE 'UTC', {INSTANT}),
     organizer_name, organizer_email, e.organizer_id = :account, response, (
         SELECT CAST(json_agg(json_build_array(email, name, role, response)) AS text) FROM (

@@ -13,6 +13,7 @@ from planner_api.calendars.exporting import (
     TEXTS,
     Exported,
     Zones,
+    again,
     alarms,
     attendee,
     begun,
@@ -28,6 +29,7 @@ from planner_api.schemas.common import normalized_email
 
 WHEN = frozenset({"DTSTART", "DTEND", "DURATION"})
 RECURRENCE = frozenset({"RRULE", "RDATE", "EXDATE", "EXRULE", "RECURRENCE-ID"})
+RULES = frozenset({"RRULE", "RDATE", "EXDATE", "EXRULE"})
 OURS = frozenset({"UID", "DTSTAMP", "LAST-MODIFIED", "SEQUENCE", "STATUS", "TRANSP", "ORGANIZER", "ATTENDEE"})
 """Properties that are never simply those of the file."""
 FOR_OTHERS = WHEN | RECURRENCE | {"CLASS"}
@@ -58,8 +60,9 @@ def _merged(event: Exported, said: Component, times: Times, zones: Zones) -> Ite
     yield from begun(event, said.version[0] + event.sequence)
     if moved:
         yield from when(event, zones)
+    yield from again(event, zones)
     yield from texts(event, changed)
-    known = OURS | changed | (WHEN if moved else set())
+    known = OURS | changed | (WHEN if moved else set()) | (RULES if "recurrence" in event.edited else set())
     for name, line in said.properties:
         if name not in known and (event.organizes or name in FOR_OTHERS):
             yield times.rewritten(name, line)

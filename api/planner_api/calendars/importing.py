@@ -102,7 +102,7 @@ def _update(row: RowMapping, old: State, entry: Entry, ours: Exported) -> Update
     given_out = "\r\n".join(files.components(ours, Zones()))
     if without_people(significant(given_out)) == without_people(significant(entry.source)):
         return None
-    new = replace(entry.state, reminders=old.reminders, capacity=old.capacity)
+    new = replace(entry.state, reminders=old.reminders, capacity=old.capacity, recurrence=old.recurrence)
     diff: dict[str, Any] = difference(old, new)
     rules = recurrence(source or ""), recurrence(entry.source)
     if rules[0] != rules[1]:

@@ -50,7 +50,7 @@ INVITE = text(f"""
            SET revision = e.revision + 1, updated_at = now()
           FROM (SELECT event_id, count(*) AS added FROM person GROUP BY event_id) new
          WHERE e.id = new.event_id
-        RETURNING e.id, e.revision, e.ends_at, new.added
+        RETURNING e.id, e.revision, COALESCE(e.over_at, e.ends_at) AS ends_at, new.added
     ), change AS (
         INSERT INTO changes ({LOG})
         SELECT id, revision, '{Kind.INVITATION}', {

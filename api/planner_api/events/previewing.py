@@ -65,7 +65,8 @@ TOLD = (
          WHERE CASE WHEN routed.channel_id = routed.person_id THEN p.email_paused_at IS NULL
                     ELSE ch.verified_at IS NOT NULL
                          AND COALESCE(ch.paused_at, ch.disabled_at, ch.ended_at) IS NULL END
-           AND e.ends_at + CASE WHEN e.all_day THEN CAST(:whole_day AS interval) ELSE interval '0' END >= now()
+           AND COALESCE(e.over_at, e.ends_at)
+               + CASE WHEN e.all_day THEN CAST(:whole_day AS interval) ELSE interval '0' END >= now()
     ), numbers AS (
         SELECT (SELECT count(DISTINCT person_id) FROM told) AS people, (SELECT count(*) FROM told) AS notifications,
                (SELECT COALESCE(jsonb_object_agg(type, number), '{{}}')

@@ -32,8 +32,8 @@ COUNTS = """
 # Not `source`, which may be long and is nobody's business.
 EVENT = """
     e.id, e.uid, e.organizer_id, e.title, e.description, e.location, e.url, e.status, e.all_day,
-    e.start_wall, e.start_zone, e.end_wall, e.end_zone, e.starts_at, e.ends_at, e.reminders, e.capacity, e.revision,
-    e.created_at, e.updated_at"""
+    e.start_wall, e.start_zone, e.end_wall, e.end_zone, e.starts_at, e.ends_at, e.reminders, e.capacity, e.recurrence,
+    e.revision, e.created_at, e.updated_at"""
 ORGANIZER = "JOIN accounts organizer ON organizer.id = e.organizer_id"
 NAMED = "organizer.name AS organizer_name, organizer.email AS organizer_email"
 SHOWN = f"{EVENT}, {NAMED}, mine.response AS my_response"
@@ -156,6 +156,7 @@ def shown(row: Mapping[Any, Any]) -> dict[str, Any]:
         "all_day": row["all_day"],
         "reminders": row["reminders"],
         "capacity": row["capacity"],
+        "recurrence": row["recurrence"],
         "revision": row["revision"],
         "organizer": {"id": row["organizer_id"], "name": row["organizer_name"], "email": row["organizer_email"]},
         "my_response": row["my_response"],

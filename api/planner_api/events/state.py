@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Self
 
 from planner_common.moments import Moment
+from planner_common.recurrence import Recurrence, Series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,8 @@ class State:
     status: str = "confirmed"
     reminders: tuple[int, ...] = ()
     capacity: int | None = None
+    recurrence: tuple[str, ...] = ()
+    """RFC 5545's lines, as `Recurrence.lines` has them."""
 
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> Self:
@@ -34,11 +38,21 @@ class State:
             status=row["status"],
             reminders=tuple(row["reminders"]),
             capacity=row["capacity"],
+            recurrence=tuple(row["recurrence"]),
         )
 
     @property
     def all_day(self) -> bool:
         return self.start.zone is None
+
+    def series(self) -> Series:
+        """What its occurrences are computed from. Raises RecurrenceError."""
+        return Series(self.start, self.end, Recurrence.read(self.recurrence, self.start, self.end))
+
+    @property
+    def over_at(self) -> datetime:
+        """When nothing of it is still to come."""
+        return self.series().over_at if self.recurrence else self.end.instant
 
     def fault(self) -> str | None:
         """What is wrong with the end, if anything is."""
@@ -65,6 +79,8 @@ class State:
             "ends_at": self.end.instant.isoformat(),
             "reminders": list(self.reminders),
             "capacity": self.capacity,
+            "recurrence": list(self.recurrence),
+            "over_at": self.over_at.isoformat() if self.recurrence else None,
         }
 
 

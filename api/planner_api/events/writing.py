@@ -17,10 +17,10 @@ from planner_api.events.state import State
 STATE_COLUMNS = """
     title text, description text, location text, url text, status text, all_day boolean,
     start_wall timestamp, start_zone text, end_wall timestamp, end_zone text,
-    starts_at timestamptz, ends_at timestamptz, reminders int[], capacity int"""
+    starts_at timestamptz, ends_at timestamptz, reminders int[], capacity int, recurrence text[], over_at timestamptz"""
 STATE_NAMES = (
     "title, description, location, url, status, all_day, start_wall, start_zone, end_wall, end_zone, "
-    "starts_at, ends_at, reminders, capacity"
+    "starts_at, ends_at, reminders, capacity, recurrence, over_at"
 )
 
 CREATE = text(f"""
@@ -37,7 +37,7 @@ CREATE = text(f"""
         RETURNING id, event_id
     ), participant AS (
         INSERT INTO participants (event_id, person_id, email, name, role, since_change, ends_at)
-        SELECT change.event_id, p.person_id, p.email, p.name, p.role, change.id, input.ends_at
+        SELECT change.event_id, p.person_id, p.email, p.name, p.role, change.id, COALESCE(input.over_at, input.ends_at)
           FROM change JOIN input ON input.id = change.event_id
          CROSS JOIN jsonb_to_recordset(input.people) AS p (person_id uuid, email text, name text, role text)
     )
@@ -113,8 +113,9 @@ UPDATE = text(f"""
 
 # `participants.ends_at` may be later than the event's end, never before it.
 FOLLOW = text("""
-    UPDATE participants p SET ends_at = e.ends_at FROM events e
-     WHERE e.id = ANY(:events) AND p.event_id = e.id AND p.until_change IS NULL AND p.ends_at < e.ends_at
+    UPDATE participants p SET ends_at = COALESCE(e.over_at, e.ends_at) FROM events e
+     WHERE e.id = ANY(:events) AND p.event_id = e.id AND p.until_change IS NULL
+       AND p.ends_at < COALESCE(e.over_at, e.ends_at)
 """)
 
 
@@ -143,5 +144,5 @@ async def update(connection: AsyncConnection, updates: Sequence[Update], author:
     events = await encoded(update.columns() for update in updates)
     made = await connection.execute(UPDATE, {"events": events, **author.parameters()})
     author.made.extend((change, event) for change, event in made)
-    if moved := [update.id for update in updates if "end" in update.diff]:
+    if moved := [update.id for update in updates if {"end", "recurrence"} & update.diff.keys()]:
         await connection.execute(FOLLOW, {"events": moved})

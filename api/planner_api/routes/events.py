@@ -20,9 +20,10 @@ from planner_api.events.listing import listed
 from planner_api.events.people import distinct
 from planner_api.events.problems import cancelled, full
 from planner_api.events.recording import Author
+from planner_api.events.repeating import checked, following
 from planner_api.events.state import State, difference
 from planner_api.events.writing import NewEvent, Update
-from planner_api.pagination import CursorQuery, LimitQuery, decode, encode
+from planner_api.pagination import CursorQuery, LimitQuery, aware, decode, encode
 from planner_api.routing import make_router
 from planner_api.schemas.events import (
     EventChanges,
@@ -44,7 +45,7 @@ BODY = (400, 401, 403, 413, 415)
 async def create_event(body: EventIn, connection: StatementDep, author: AuthorDep, response: Response) -> EventOut:
     """Make an event; those in it are invited."""
     people = distinct(participant.person() for participant in body.participants)
-    [event] = await writing.create(connection, [NewEvent(body.state(), people)], author)
+    [event] = await writing.create(connection, [NewEvent(checked(body.state()), people)], author)
     response.headers["Location"] = f"/api/v1/events/{event['id']}"
     response.headers["ETag"] = reading.etag(event["revision"])
     takes_part = any(person.email == event["organizer_email"] for person in people)
@@ -76,14 +77,6 @@ async def list_events(
         items=[EventOut.model_validate(reading.shown(row)) for row in rows[:limit]],
         next_cursor=encode(last["starts_at"].isoformat(), str(last["id"])) if last else None,
     )
-
-
-def aware(value: str) -> datetime:
-    """An instant out of a cursor, of which anything may have come back."""
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError(value) from error
 
 
 @router.get(
@@ -159,6 +152,10 @@ async def change_event(
     new = replace(old, **fields)
     if {"start", "end"} & fields.keys() and (fault := new.fault()) is not None:
         raise invalid("/end" if "end" in fields else "/start", fault)
+    if "start" in fields and "recurrence" not in fields and old.recurrence:
+        new = following(old, new)
+    if {"start", "end", "recurrence"} & fields.keys():
+        new = checked(new)
     if diff := difference(old, new):
         if new.capacity is not None and "capacity" in diff:
             accepted = await reading.accepted(connection, event_id)
@@ -178,7 +175,7 @@ async def delete_event(
     """Delete an event. If it is still to come, it is cancelled first, so that those in it know."""
     row = await reading.lock_as_organizer(connection, event_id, caller, if_match, must_match=True)
     state = State.of(row)
-    if state.status != "cancelled" and state.end.instant > datetime.now(UTC):
+    if state.status != "cancelled" and state.over_at > datetime.now(UTC):
         state = await set_status(connection, event_id, state, "cancelled", author)
     nobody = replace(author, notify=False)
     await writing.update(connection, [Update(event_id, Kind.DELETION, state, {})], nobody)

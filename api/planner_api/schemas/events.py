@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from planner_common.recurrence.recurrences import MAX_LENGTH, MAX_LINES
 from pydantic import (
     AfterValidator,
     Field,
@@ -62,6 +63,14 @@ Reminders = Annotated[
 Capacity = Annotated[
     int, Field(strict=True, ge=1, le=1_000_000, description="How many have a place; more wait. Without it, there is no limit.")
 ]
+Recurrence = Annotated[
+    list[Annotated[str, StringConstraints(max_length=MAX_LENGTH)]],
+    Field(
+        max_length=MAX_LINES,
+        description="RFC 5545's RRULE (one), RDATE and EXDATE lines, such as `RRULE:FREQ=WEEKLY;BYDAY=MO`. "
+        "They come back in one form. When `start` moves and they are not given, their dates move along.",
+    ),
+]
 
 
 class ParticipantIn(In):
@@ -86,6 +95,7 @@ class EventIn(In):
     ] = Field(default_factory=list)
     reminders: Reminders = Field(default_factory=list)
     capacity: Capacity | None = None
+    recurrence: Recurrence = Field(default_factory=list)
 
     @field_validator("end")
     @classmethod
@@ -106,6 +116,7 @@ class EventIn(In):
             end=self.end.moment(),
             reminders=tuple(self.reminders),
             capacity=self.capacity,
+            recurrence=tuple(self.recurrence),
         )
 
 
@@ -120,6 +131,7 @@ class EventChanges(In):
     end: Time = Field(default_factory=Time.model_construct)
     reminders: Reminders = Field(default_factory=list)
     capacity: Capacity | None = None
+    recurrence: Recurrence = Field(default_factory=list)
 
     def applied_to(self, state: State) -> dict[str, Any]:
         """The fields of the new state that differ from the old one's."""
@@ -127,8 +139,9 @@ class EventChanges(In):
         for name in ("start", "end"):
             if name in given:
                 given[name] = given[name].moment()
-        if "reminders" in given:
-            given["reminders"] = tuple(given["reminders"])
+        for name in ("reminders", "recurrence"):
+            if name in given:
+                given[name] = tuple(given[name])
         return {name: value for name, value in given.items() if value != getattr(state, name)}
 
 
@@ -161,6 +174,7 @@ class EventOut(Out):
     all_day: bool
     reminders: list[int]
     capacity: int | None
+    recurrence: list[str]
     revision: int
     organizer: Organizer
     my_response: Response | None = Field(description="The caller's own answer (`tentative` while waiting for a place); null for who does not take part.")

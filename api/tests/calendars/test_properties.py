@@ -51,6 +51,7 @@ def events(draw: st.DrawFn) -> Exported:
         end=f"{end:%Y%m%dT%H%M%S}",
         end_zone=zone,
         reminders=draw(st.lists(st.integers(0, 40_320), max_size=2)),
+        recurrence=[],
         sequence=draw(st.integers(0, 9)),
         source=None,
         edited=[],
@@ -126,7 +127,7 @@ BARE = Exported(
     id=UUID(int=1), uid="1", title="A", description=None, location=None, url=None, status="confirmed",
     start="20310328T090000", start_zone="UTC", end="20310328T090000", end_zone="UTC", reminders=[], sequence=0,
     source=None, edited=[], created="20260101T000000Z", updated="20260101T000000Z", organizer_name="Ann",
-    organizer_email="ann@example.org", organizes=True, response=None, people=[],
+    organizer_email="ann@example.org", organizes=True, response=None, people=[], recurrence=[],
 )  # fmt: skip
 
 MESS = [

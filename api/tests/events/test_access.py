@@ -7,7 +7,13 @@ import pytest
 
 from .conftest import EVENT, Log, Make
 
-READS = ["", ".ics", "/participants", "/history"]
+READS = [
+    "",
+    ".ics",
+    "/participants",
+    "/history",
+    "/occurrences?from=2031-01-01T00:00:00Z&to=2032-01-01T00:00:00Z",
+]
 # Method, address, body.
 WRITES: list[tuple[str, str, dict[str, Any] | None]] = [
     ("PATCH", "", {"title": "Mine now"}),

@@ -8,7 +8,7 @@ from heapq import heappop, heappush, merge
 from planner_common.moments import Moment
 from planner_common.recurrence.faults import RecurrenceError
 from planner_common.recurrence.recurrences import DAY, Recurrence, local
-from planner_common.recurrence.times import written
+from planner_common.recurrence.times import LAST, written
 
 MAX_SPAN = timedelta(days=5 * 366)
 """The longest range that is looked at at once."""
@@ -74,6 +74,14 @@ class Series:
                 return
             if occurrence.ends_at > begin or occurrence.starts_at >= begin:
                 yield occurrence
+
+    @property
+    def over_at(self) -> datetime:
+        """When no occurrence is left, or soon afterwards; where there is no end, in a year that nobody lives to see."""
+        last = self.recurrence.last_of_rule(self.start)
+        walls = [LAST if last is None else last, *self.recurrence.added[-1:]]
+        moved = [by.end.instant for by in self.overrides.values() if by]
+        return max([*(self._at(wall).ends_at for wall in walls), *moved])
 
     def occurrence(self, original: datetime) -> Occurrence | None:
         """The one whose original start is at that wall time, if it takes place."""

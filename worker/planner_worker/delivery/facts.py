@@ -33,7 +33,8 @@ HELD = text(f"""
                AS since,
            actor.name AS actor_name,
            e.id AS event_id, e.revision AS event_revision, e.uid, e.title, e.description, e.location, e.url, e.status,
-           e.all_day, e.starts_at, e.ends_at, e.deleted_at IS NOT NULL AS deleted,
+           e.all_day, e.starts_at, e.ends_at, COALESCE(e.over_at, e.ends_at) AS over_at,
+           e.deleted_at IS NOT NULL AS deleted,
            organizer.name AS organizer_name, organizer.email AS organizer_email,
            organizer.person_id = d.person_id AS organizes,
            COALESCE(account.email, guest.email, gone.email) AS email,
@@ -153,6 +154,7 @@ class Facts:
     all_day: bool | None = None
     starts_at: datetime | None = None
     ends_at: datetime | None = None
+    over_at: datetime | None = None
     deleted: bool | None = None
     organizer_name: str | None = None
     organizer_email: str | None = None

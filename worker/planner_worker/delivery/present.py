@@ -114,10 +114,10 @@ def _told_otherwise(facts: Facts) -> Superseded | None:
 
 
 def _over(facts: Facts) -> Superseded | None:
-    ends_at = facts.ends_at
-    if ends_at is not None and facts.all_day:
-        ends_at += WHOLE_DAY_LASTS
-    return Superseded(Reason.OVER) if ends_at is not None and ends_at < facts.now else None
+    over_at = facts.over_at
+    if over_at is not None and facts.all_day:
+        over_at += WHOLE_DAY_LASTS
+    return Superseded(Reason.OVER) if over_at is not None and over_at < facts.now else None
 
 
 def _early(facts: Facts) -> PutOff | None:

@@ -10,8 +10,9 @@ from planner_worker.pruning import Run
 # The event is locked, too: one that is moved meanwhile has another end.
 ENDED = text("""
     WITH old AS MATERIALIZED (
-        SELECT p.id, p.event_id, e.ends_at FROM participants p JOIN events e ON e.id = p.event_id
-         WHERE p.ends_at = 'infinity' AND p.event_id >= :after AND e.ends_at < now()
+        SELECT p.id, p.event_id, COALESCE(e.over_at, e.ends_at) AS ends_at
+          FROM participants p JOIN events e ON e.id = p.event_id
+         WHERE p.ends_at = 'infinity' AND p.event_id >= :after AND COALESCE(e.over_at, e.ends_at) < now()
          ORDER BY p.event_id LIMIT :batch FOR UPDATE OF p SKIP LOCKED FOR SHARE OF e SKIP LOCKED
     ), known AS (
         UPDATE participants p SET ends_at = old.ends_at FROM old WHERE p.id = old.id

@@ -32,6 +32,7 @@ MARK = text(f"""
         UNION ALL
         (SELECT e.id FROM events e
           WHERE e.ends_at < now() - make_interval(secs => CAST(:ended AS float))
+            AND COALESCE(e.over_at, e.ends_at) < now() - make_interval(secs => CAST(:ended AS float))
             AND e.updated_at < now() - make_interval(secs => CAST(:ended AS float)) AND {READY}
           ORDER BY e.ends_at LIMIT :most)
         UNION ALL

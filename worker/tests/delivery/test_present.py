@@ -220,6 +220,16 @@ async def test_nobody_is_written_of_what_is_over(desk: Desk) -> None:
     assert fate(desk, event.creation)[:2] == ("superseded", "over")
 
 
+async def test_a_series_is_not_over_with_its_first_occurrence(desk: Desk) -> None:
+    event = desk.event(ANN, BOB)
+    desk.set(
+        "UPDATE events SET starts_at = now() - interval '3 days', ends_at = now() - interval '2 days',"
+        " over_at = now() + interval '2 days'"
+    )
+    await desk.deliver()
+    assert fate(desk, event.creation)[0] == "sent"
+
+
 async def test_a_whole_day_is_not_over_before_it_is_over_everywhere(desk: Desk) -> None:
     event = desk.event(ANN, BOB)
     desk.set("UPDATE events SET starts_at = now() - interval '1 day 11 hours', ends_at = now() - interval '11 hours'")

@@ -78,9 +78,14 @@ def upgrade() -> None:
                )
          WHERE e.source IS NOT NULL AND e.revision > 1
     """)
+    # Events that repeat. Old code takes them for what happens once.
+    op.add_column("events", sa.Column("recurrence", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False))
+    op.add_column("events", sa.Column("over_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column("events", "over_at")
+    op.drop_column("events", "recurrence")
     op.drop_column("events", "edited")
     op.drop_column("events", "sequence")
     op.drop_table("calendars")

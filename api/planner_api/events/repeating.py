@@ -1,0 +1,26 @@
+"""The recurrence of an event: taken in one form, and along when the event moves."""
+
+from dataclasses import replace
+
+from planner_common.recurrence import Recurrence, RecurrenceError
+
+from planner_api.errors import invalid
+from planner_api.events.state import State
+
+
+def checked(state: State) -> State:
+    """With its recurrence in one form. 422 at the line at fault."""
+    if not state.recurrence:
+        return state
+    try:
+        recurrence = Recurrence.read(state.recurrence, state.start, state.end)
+    except RecurrenceError as error:
+        place = "" if error.line is None else f"/{error.line}"
+        raise invalid(f"/recurrence{place}", str(error)) from None
+    return replace(state, recurrence=tuple(recurrence.lines(state.start.zone)))
+
+
+def following(old: State, new: State) -> State:
+    """When the start moves, the dates of the recurrence do, too: what was left out stays left out."""
+    moved = old.series().recurrence.moved(old.start, new.start)
+    return replace(new, recurrence=tuple(moved.lines(new.start.zone)))
