@@ -14,7 +14,7 @@ from planner_common.zones import named
 
 from planner_api.calendars.lines import clean, parts
 
-CONTENT = re.compile(r"\s*([A-Za-z0-9-]+)\s*([:;].*)", re.DOTALL)
+CONTENT = re.compile(r"""\s*([A-Za-z0-9-]+)\s*((?:;[A-Za-z0-9-]+=(?:"[^"]*"|[^":;])*)*:.*)""", re.DOTALL)
 TZID = re.compile(r';TZID=("[^"]*"|[^;:]*)', re.IGNORECASE)
 TIMES = frozenset({"DTSTART", "DTEND", "RECURRENCE-ID", "EXDATE", "RDATE"})
 UNNAMED = "unnamed"
@@ -89,7 +89,7 @@ def _blocks(lines: list[str]) -> list[list[str]]:
     inside: list[str] = []
     for given in lines:
         match = CONTENT.fullmatch(given)
-        if match is None or (":" not in match[2]):
+        if match is None:
             continue
         name, line = match[1].upper(), clean(match[1] + match[2])
         if name == "BEGIN":

@@ -141,6 +141,7 @@ MESS = [
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(MESS), max_size=12), st.booleans())
 @example(["BEGIN:X-Y", "BEGIN:VALARM", "END:X", "SUMMARY:b"], True)
+@example(["A;B", " : "], True)  # which is one line: a parameter without a value
 async def test_whatever_was_imported_becomes_a_calendar(mess: list[str], organizes: bool) -> None:
     zone = OUTLOOK.split("\n")
     said_first = ["BEGIN:VEVENT", "UID:1", "DTSTART;TZID=Eastern:20310328T090000"]
