@@ -119,8 +119,13 @@ async def _up() -> int:
 @app.command()
 def up() -> None:
     """Run everything, until Ctrl-C."""
+    raise typer.Exit(run_up())
+
+
+def run_up() -> int:
+    """What `up` does, and its exit status."""
     try:
-        status = run_guarded(_up)
+        return run_guarded(_up)
     except RunningError:
         found = running(FOLDER)
         if found and found[1]:
@@ -128,8 +133,7 @@ def up() -> None:
             print_addresses(console, found[0])
         else:
             console.print("It is being started or stopped, from another terminal.")
-        status = 0
-    raise typer.Exit(status)
+        return 0
 
 
 @app.command()

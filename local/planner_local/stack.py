@@ -2,14 +2,15 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
 from planner_common.healthcheck import answers
-from planner_common.settings import Settings
 
 from planner_local import mail, ports
 from planner_local.servers import Postgres, Valkey, keep_secret, write_secret
@@ -34,6 +35,14 @@ OWN = {
 """Settings that the stack makes itself. The others are taken from the environment, if they are there."""
 
 
+def setting_names() -> set[str]:
+    """The variables of all settings, read in the source: imported, it would keep 7 MB of Pydantic in memory."""
+    spec = find_spec("planner_common.settings")
+    assert spec and spec.origin  # noqa: S101, PT018  # we depend on it
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    return {name.upper() for name in re.findall(r"^    (\w+): ", source, re.MULTILINE)}
+
+
 class Stack:
     """`async with Stack(…) as stack:` runs it; `await stack.failure()` raises StartError should it break for good."""
 
@@ -47,7 +56,10 @@ class Stack:
         self.secrets = folder / "secrets"
         self.environment = environment
         self.postgres = Postgres(
-            folder / "postgres", self.ports["POSTGRES_PORT"], keep_secret(self.secrets / "postgres_password")
+            folder / "postgres",
+            self.ports["POSTGRES_PORT"],
+            keep_secret(self.secrets / "postgres_password"),
+            frugal=True,
         )
         self.valkey = Valkey(
             folder / "valkey", self.ports["VALKEY_PORT"], keep_secret(self.secrets / "valkey_password")
@@ -155,7 +167,7 @@ class Stack:
 
     def _settings(self) -> dict[str, str]:
         """What all services find in their environment: settings that were given to us, and how to print."""
-        names = {name.upper() for name in Settings.model_fields} - OWN
+        names = setting_names() - OWN
         given = {name: self.environment[name] for name in names & self.environment.keys()}
         return given | {
             "PATH": f"{BIN}:{os.defpath}",
