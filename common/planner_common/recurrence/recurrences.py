@@ -109,10 +109,18 @@ class Recurrence:
         return self.rule.until and local(self.rule.until, start.zone)
 
     def moved(self, start: Moment, to: Moment) -> "Recurrence":
-        """When the start moves, what is said in dates moves along, and UNTIL keeps the last occurrence in."""
+        """When the start moves, what is said in dates moves along, and UNTIL keeps the last occurrence in.
+
+        Raises RecurrenceError where that leads out of what can be written.
+        """
 
         def shifted(wall: datetime) -> datetime:
-            return to.wall + (wall - start.wall)
+            try:
+                return to.wall + (wall - start.wall)
+            except OverflowError as error:
+                raise RecurrenceError(
+                    f"{written(wall, '')} would move along with the start, to a year there is not"
+                ) from error
 
         rule = self.rule
         if rule and rule.until:

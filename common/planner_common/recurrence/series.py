@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from heapq import heappop, heappush, merge
 
-from planner_common.moments import Moment
+from planner_common.moments import FIRST_YEAR, Moment
 from planner_common.recurrence.faults import RecurrenceError
 from planner_common.recurrence.recurrences import DAY, Recurrence, local
 from planner_common.recurrence.times import LAST, written
 
+FIRST = datetime(FIRST_YEAR - 1, 1, 3, tzinfo=UTC)
+"""Before anything starts, and a time in each zone."""
 MAX_SPAN = timedelta(days=5 * 366)
 """The longest range that is looked at at once."""
 
@@ -64,9 +66,8 @@ class Series:
         if end - begin > MAX_SPAN:
             raise RecurrenceError(f"a range of at most {MAX_SPAN.days} days")
         lasting = self.end.instant - self.start.instant + 2 * DAY  # a day each for what zones skip
-        walls = self.recurrence.walls(
-            self.start, local(begin - lasting, self.start.zone), local(end + DAY, self.start.zone)
-        )
+        since = begin - min(lasting, begin - FIRST)
+        walls = self.recurrence.walls(self.start, local(since, self.start.zone), local(end + DAY, self.start.zone))
         own = _in_order(self._at(wall) for wall in walls if wall not in self.overrides)
         moved = sorted((self._moved(wall, by) for wall, by in self.overrides.items() if by), key=_place)
         for occurrence in merge(own, moved, key=_place):
