@@ -78,7 +78,7 @@ MY_VERSION, ALL_OF_MINE = text(MINE_NOW + VERSION), text(EVENTS.format(chosen=MI
 SOME = text(EVENTS.format(chosen=CHOSEN.format(found=THESE, told="", newest="")))
 
 
-async def find(connection: AsyncConnection, token: str) -> Row[Any]:
+async def find(connection: AsyncConnection, token: str) -> Row[Any, Any, Any]:
     """The calendar of a secret address, with its account and person. 404 for what is none, or none any more."""
     wanted = (
         select(calendars.c.name, calendars.c.account_id, accounts.c.person_id)
@@ -118,5 +118,6 @@ def _version(rows: Sequence[Row[Any]]) -> str:
 
 
 def _exported(row: Row[Any]) -> Exported:
-    *columns, people, _ = row
+    columns: list[Any] = list(row[:-2])
+    people: str | None = row[-2]
     return Exported(*columns, from_json(people) if people else [])

@@ -43,11 +43,11 @@ def folded(line: str) -> str:
         pieces = [line[:LINE_OCTETS], *[line[at : at + 74] for at in range(LINE_OCTETS, len(line), 74)]]
         return "\r\n ".join(pieces)
     octets = line.encode()
-    pieces, begin, room = [], 0, LINE_OCTETS
+    whole, begin, room = [], 0, LINE_OCTETS
     while len(octets) - begin > room:
         end = begin + room
         while octets[end] & 0xC0 == 0x80:  # noqa: PLR2004  # a character goes on here
             end -= 1
-        pieces.append(octets[begin:end])
+        whole.append(octets[begin:end])
         begin, room = end, LINE_OCTETS - 1
-    return b"\r\n ".join([*pieces, octets[begin:]]).decode()
+    return b"\r\n ".join([*whole, octets[begin:]]).decode()
