@@ -229,6 +229,9 @@ async def test_of_what_is_over_nobody_gets_a_message(ann: Any) -> None:
     }
     preview = (await ann.post("/events?dry_run=true", json=EVENT | past | {"participants": [{"email": BOB}]})).json()
     assert (emails(preview), channels(preview, BOB), preview["messages"]["email"]) == ([BOB], [], 0)
+    series = EVENT | past | {"participants": [{"email": BOB}], "recurrence": ["RRULE:FREQ=DAILY"]}
+    preview = (await ann.post("/events?dry_run=true", json=series)).json()
+    assert preview["messages"]["email"] == 1  # it goes on
 
 
 class TestWithoutMail:

@@ -167,6 +167,10 @@ async def test_an_event_is_over_with_its_last_occurrence(ann: Any, make: Make, c
     assert over() == 2 * (datetime(2031, 3, 30, 8, tzinfo=UTC),)
     await change(ann, event, recurrence=["RRULE:FREQ=DAILY"])
     assert over()[0] == over()[1] > datetime(9000, 1, 1, tzinfo=UTC)
+    await ann.post(f"/events/{event['id']}/participants", json={"participants": [{"email": "carl@example.org"}]})
+    ends = text("SELECT DISTINCT p.ends_at = e.over_at FROM events e JOIN participants p ON p.event_id = e.id")
+    assert connection.execute(ends).scalars().all() == [True]
+    connection.execute(text("DELETE FROM participants WHERE email = 'carl@example.org'"))
     await change(ann, event, recurrence=[])
     assert over()[0] is None
 
