@@ -3,6 +3,7 @@
 import asyncio
 
 import asyncpg
+from asyncpg.exceptions import InterfaceError, PostgresError
 from planner_common import presence
 from planner_common.libpq import timeouts
 from planner_common.logging import get_logger, in_short
@@ -18,7 +19,7 @@ class Presence(presence.Presence):
         try:
             with presence.connecting:
                 asyncio.run(self._say(statement, values))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:  # OSError: TimeoutError, too
+        except (OSError, PostgresError, InterfaceError) as error:  # OSError: TimeoutError, too
             logger.debug("not written down", error=in_short(error))
 
     async def _say(self, statement: str, values: tuple[object, ...]) -> None:
