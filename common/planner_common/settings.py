@@ -178,7 +178,8 @@ class Settings(BaseModel):
 
     # ---- the canary
     canary_key: SecretStr | None = Field(default=None, min_length=32)
-    """What the canary's tokens are made from. `planner migrate` makes its accounts where this is set."""
+    """What the canary's tokens are made from. `planner migrate` makes its accounts where this is set, and an exporter
+    where it is set is the canary as well."""
     canary_seconds: float = Field(default=15, ge=0)
     """How often the canary sends a notification the whole way; 0: it rests."""
     canary_port: int = 9809
