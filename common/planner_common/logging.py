@@ -3,10 +3,11 @@
 What belongs to a request or a task (`request_id`, `task_id`) is bound once and is then on every line, also on those of
 libraries that use the standard library's logging. Never in a log: secrets, tokens, bodies, addresses of people.
 Whoever writes a line sees to that; what others write (libraries, other sides whose answers are quoted, PostgreSQL that
-quotes a row) is cut short here: `LOG_LEVEL` is for Planner's own loggers, of an error only the first line is shown, of
-a database's error no values, of addresses and URLs not what identifies somebody or opens something.
+quotes a row) is cut short here: `LOG_LEVEL` makes only Planner's own loggers say more, of an error only the first line
+is shown, of a database's error no values, of addresses and URLs not what identifies somebody or opens something.
 """
 
+import json
 import logging
 import re
 import sys
@@ -25,8 +26,6 @@ from planner_common.settings import Settings
 with without("rich"):
     import structlog
 
-OWN = ("planner_api", "planner_common", "planner_exporter", "planner_local", "planner_worker")
-"""Loggers that `LOG_LEVEL` may make say more. Libraries tell passwords, URLs and messages when they debug."""
 QUIET = ("alembic", "httpx", "httpcore", "opentelemetry")
 """Libraries that tell URLs even when they do not debug, or whatever they tell again and again."""
 
@@ -37,7 +36,7 @@ clear = structlog.contextvars.clear_contextvars
 
 def configure_logging(settings: Settings, service: str) -> None:
     """Send structlog's and the standard library's lines to standard output, in one form, marked with the service."""
-    json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
 
     def add_service(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         event.setdefault("service", service)
@@ -55,17 +54,15 @@ def configure_logging(settings: Settings, service: str) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         add_trace,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
-        drop_colours,
+        structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if json:
+    if as_json:
         shared += [add_service, structlog.processors.ExceptionRenderer(_traceback)]
     shared.append(_discreet)
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if json
+        structlog.processors.JSONRenderer(lambda event, **_: encode(event))
+        if as_json
         else structlog.dev.ConsoleRenderer(
             colors=True,
             pad_event_to=28,
@@ -74,34 +71,52 @@ def configure_logging(settings: Settings, service: str) -> None:
             exception_formatter=_write_traceback,
         )
     )
+    level = getattr(logging, settings.log_level.upper())
+    handler = logging.StreamHandler(sys.stdout)
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, renderer],
+        logger_factory=lambda *_: Output(handler),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), drop_colours, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    level = getattr(logging, settings.log_level.upper())
     root.setLevel(max(level, logging.INFO))
-    for name in OWN:
-        logging.getLogger(name).setLevel(level)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_the_end
     threading.excepthook = lambda end: _log_the_end(end.exc_type, end.exc_value, end.exc_traceback)
+
+
+class Output:
+    """Writes Planner's own lines, as they are: a record of the standard library for each would cost more than all else.
+
+    Under the lock of the handler that writes the others', which the standard library renews in a forked process.
+    """
+
+    def __init__(self, handler: "logging.StreamHandler[TextIO]") -> None:
+        self._handler = handler
+
+    def msg(self, line: str) -> None:
+        handler = self._handler
+        handler.acquire()
+        try:
+            handler.stream.write(line + handler.terminator)
+            handler.flush()
+        finally:
+            handler.release()
+
+    debug = info = warning = error = critical = exception = msg
+
+
+encode = json.JSONEncoder(default=repr).encode
 
 
 def _log_the_end(kind: type[BaseException], error: BaseException | None, at: TracebackType | None) -> None:
@@ -180,6 +195,6 @@ def in_short(error: BaseException) -> str:
     return f"{type(cause).__name__}: {line}".rstrip(": ")
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(name)
     return logger

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from planner_common.logging import OWN, QUIET, bind, configure_logging, get_logger, in_short, unbind, without_addresses
+from planner_common.logging import QUIET, bind, configure_logging, get_logger, in_short, unbind, without_addresses
 from planner_common.settings import Settings
 from sqlalchemy.exc import DBAPIError
 
@@ -19,7 +19,7 @@ def as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     hooks = sys.excepthook, threading.excepthook
-    levels = {name: logging.getLogger(name).level for name in (*OWN, *QUIET)}
+    levels = {name: logging.getLogger(name).level for name in QUIET}
     yield
     sys.excepthook, threading.excepthook = hooks
     logging.captureWarnings(capture=False)
