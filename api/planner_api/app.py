@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
+from asyncpg.exceptions import InterfaceError, PostgresError
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -21,8 +23,10 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from planner_api import description, errors
 from planner_api.database import DatabaseAwayError, make_engine, show
+from planner_api.direct import Directly, direct_routes
 from planner_api.limits import RateLimits
 from planner_api.middleware import Requests
+from planner_api.near import Near
 from planner_api.passwords import Passwords
 from planner_api.presence import Presence
 from planner_api.redis import Cache, Guard, make_client
@@ -50,6 +54,7 @@ from planner_api.routes import (
 )
 from planner_api.routing import Route, handle_http_error, make_router
 from planner_api.stream import Streams
+from planner_api.together import Together
 from planner_api.tokens import AccessTokens
 from planner_api.waker import Waker
 
@@ -108,6 +113,46 @@ def templates(app: FastAPI) -> dict[int, str]:
     return found
 
 
+@contextlib.asynccontextmanager
+async def running(
+    settings: Settings, access_tokens: AccessTokens, presence: Presence | None, app: FastAPI
+) -> AsyncIterator[None]:
+    """What an application has while it serves."""
+    state = app.state
+    state.engine = make_engine(settings)
+    pool = asyncio.create_task(show(state.engine))
+    state.autocommit = state.engine.execution_options(isolation_level="AUTOCOMMIT")  # the same connections
+    probe, cache_client = make_client(settings.limits()), make_client(settings.cache())
+    state.guard = Guard(probe)
+    state.cache = Cache(cache_client, state.guard, settings.cache_seconds)
+    state.rate_limits = RateLimits(settings, state.guard)
+    state.together = Together(state.autocommit)
+    state.near = Near(1_000, 16_000)
+    state.passwords = Passwords()
+    state.access_tokens = access_tokens
+    state.waker = Waker(settings)
+    state.waker.start()
+    state.streams = Streams(settings)
+    state.streams.start()
+    if presence:
+        presence.start()
+    try:
+        with state.streams.ended_by_signals():
+            yield
+    finally:
+        if presence:
+            await asyncio.to_thread(presence.stop)
+        await state.streams.close()
+        await state.waker.close()
+        await state.guard.close()
+        await state.rate_limits.close()
+        await cache_client.aclose()
+        await probe.aclose()
+        pool.cancel()
+        await state.engine.dispose()
+        await asyncio.to_thread(tracing.stop)
+
+
 def create_app(settings: Settings, presence: Presence | None = None) -> FastAPI:
     """The application. It connects to PostgreSQL and Redis when its lifespan begins, and needs neither to start.
 
@@ -116,47 +161,12 @@ def create_app(settings: Settings, presence: Presence | None = None) -> FastAPI:
     if settings.signing_key is None:
         raise ValueError("SIGNING_KEY is not set")
     sealer = Sealer(settings.encryption_keys)
-    signing_key = settings.signing_key.get_secret_value()
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        state = app.state
-        state.engine = make_engine(settings)
-        pool = asyncio.create_task(show(state.engine))
-        state.autocommit = state.engine.execution_options(isolation_level="AUTOCOMMIT")  # the same connections
-        probe, cache_client = make_client(settings.limits()), make_client(settings.cache())
-        state.guard = Guard(probe)
-        state.cache = Cache(cache_client, state.guard, settings.cache_seconds)
-        state.rate_limits = RateLimits(settings, state.guard)
-        state.passwords = Passwords()
-        state.access_tokens = AccessTokens(signing_key, settings.access_token_seconds)
-        state.waker = Waker(settings)
-        state.waker.start()
-        state.streams = Streams(settings)
-        state.streams.start()
-        if presence:
-            presence.start()
-        try:
-            with state.streams.ended_by_signals():
-                yield
-        finally:
-            if presence:
-                await asyncio.to_thread(presence.stop)
-            await state.streams.close()
-            await state.waker.close()
-            await state.guard.close()
-            await state.rate_limits.close()
-            await cache_client.aclose()
-            await probe.aclose()
-            pool.cancel()
-            await state.engine.dispose()
-            await asyncio.to_thread(tracing.stop)
-
+    access_tokens = AccessTokens(settings.signing_key.get_secret_value(), settings.access_token_seconds)
     app = Application(
         title="Planner",
         version="1",
         description="Shared events, and everyone in them told: once, on time.",
-        lifespan=lifespan,
+        lifespan=partial(running, settings, access_tokens, presence),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -174,8 +184,9 @@ def create_app(settings: Settings, presence: Presence | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(documents)
     app.add_exception_handler(HTTPException, handle_http_error)
-    for kind in (RequestValidationError, DBAPIError, DatabaseAwayError):
+    for kind in (RequestValidationError, DBAPIError, PostgresError, InterfaceError, DatabaseAwayError):
         app.add_exception_handler(kind, errors.handle)
+    app.add_middleware(Directly, routes=[*direct_routes(app)])
     app.add_middleware(Requests, templates=templates(app))
     return app
 

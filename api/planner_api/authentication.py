@@ -6,8 +6,8 @@ from planner_common.tokens import PERSONAL_PREFIX, digest, looks_genuine
 from sqlalchemy import text
 from starlette.requests import Request
 
-from planner_api.database import begin
-from planner_api.tokens import Caller
+from planner_api.database import connect
+from planner_api.tokens import Caller, token_of
 
 USED_AGAIN_AFTER = timedelta(hours=1)
 """How exact `last_used_at` of a personal token is: reading with it should hardly ever write."""
@@ -23,9 +23,8 @@ NOTE_USE = text("UPDATE personal_tokens SET last_used_at = now() WHERE id = :id"
 
 async def identify(request: Request) -> None:
     """Leave the caller in the scope, where a good token says who it is. What is not good is nobody's."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
+    token = token_of(request)
+    if not token:
         return
     state = request.scope["app"].state
     if token.startswith(PERSONAL_PREFIX):
@@ -37,7 +36,7 @@ async def identify(request: Request) -> None:
 async def _personal(request: Request, token: str) -> Caller | None:
     if not looks_genuine(token, PERSONAL_PREFIX):
         return None
-    async with begin(request.scope["app"].state.engine) as connection:
+    async with connect(request.scope["app"].state.autocommit) as connection:
         found = await connection.execute(FIND, {"hash": digest(token), "again": USED_AGAIN_AFTER})
         row = found.one_or_none()
         if row is None:

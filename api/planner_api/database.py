@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
+from asyncpg.exceptions import InterfaceError as DriverInterfaceError
+from asyncpg.exceptions import PostgresError
 from planner_common import metrics, tracing
 from planner_common.database import database_url
 from planner_common.libpq import timeouts
@@ -89,10 +91,12 @@ def is_away(error: BaseException) -> bool:
     """Whether an error means that PostgreSQL is away or overwhelmed, rather than that a statement is wrong."""
     if isinstance(error, (DatabaseAwayError, TimeoutError, ConnectionError)):
         return True
-    if not isinstance(error, DBAPIError):
+    if not isinstance(error, (DBAPIError, PostgresError, DriverInterfaceError)):
         return False
-    state = str(getattr(error.orig, "sqlstate", None) or "")
-    return state.startswith(AWAY) or error.connection_invalidated or (isinstance(error, InterfaceError) and not state)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = str(getattr(cause, "sqlstate", None) or "")
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return state.startswith(AWAY) or lost or (isinstance(error, (InterfaceError, DriverInterfaceError)) and not state)
 
 
 @asynccontextmanager
@@ -110,6 +114,23 @@ async def connect(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         yield connection
     finally:
         await connection.close()
+
+
+class Row(Protocol):
+    """A row with named values: SQLAlchemy's mapping, or asyncpg's record."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+    def keys(self) -> Iterable[str]: ...
+
+
+async def fetch(connection: AsyncConnection, statement: str, *values: Any) -> Sequence[Row]:
+    """What one statement gives, with its values at $1, $2, …: asked of asyncpg itself. For what is asked so often that
+    SQLAlchemy's part would be most of it. It commits by itself unless the connection is in a transaction."""
+    raw = (await connection.get_raw_connection()).driver_connection
+    assert raw is not None  # noqa: S101  # for mypy
+    rows: Sequence[Row] = await raw.fetch(statement, *values)
+    return rows
 
 
 @asynccontextmanager

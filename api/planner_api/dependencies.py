@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from planner_api.database import begin, connect
 from planner_api.errors import forbidden, unauthorized
 from planner_api.redis import Cache
-from planner_api.tokens import ACCOUNT, Caller
+from planner_api.tokens import ACCOUNT, Caller, token_of
 
 __all__ = [
     "AccountCallerDep",
@@ -26,7 +26,6 @@ __all__ = [
     "QuestionDep",
     "SealerDep",
     "SettingsDep",
-    "StatementDep",
     "transaction_of",
 ]
 
@@ -68,20 +67,6 @@ async def transaction(request: Request) -> AsyncIterator[AsyncConnection]:
 ConnectionDep = Annotated[AsyncConnection, Depends(transaction, scope="function")]
 
 
-async def statement(request: Request) -> AsyncIterator[AsyncConnection]:
-    """A connection for a request that writes by one statement, which PostgreSQL commits before it answers."""
-    if SHARED in request.scope:
-        async with transaction_of(request) as connection:
-            yield connection
-        return
-    async with connect(request.app.state.autocommit) as connection:
-        yield connection
-    request.app.state.waker.wake()
-
-
-StatementDep = Annotated[AsyncConnection, Depends(statement, scope="function")]
-
-
 async def question(request: Request) -> AsyncIterator[AsyncConnection]:
     """A connection for a POST that only reads: what it asks does not fit an address. Nobody is woken."""
     if SHARED in request.scope:
@@ -118,16 +103,16 @@ async def cache_of(request: Request) -> Cache:
 
 CacheDep = Annotated[Cache, Depends(cache_of)]
 
-# For OpenAPI. The token itself was read before the route was entered, by `authentication.identify`.
-bearer = OAuth2PasswordBearer(tokenUrl="/api/v1/auth/token", auto_error=False)
 
+def allowed(request: Request) -> Caller:
+    """The caller. 401 for nobody, 403 for a personal token without the scope that the method needs.
 
-async def logged_in(request: Request, token: Annotated[str | None, Depends(bearer)]) -> Caller:
-    """The caller. 401 for nobody, 403 for a personal token without the scope that the method needs."""
+    The token itself was read before the route was entered, by `authentication.identify`.
+    """
     caller: Caller | None = request.scope.get("caller")
-    if caller is None and token is not None:
-        raise unauthorized("The token is not good, or no longer.", 'Bearer error="invalid_token"')
     if caller is None:
+        if token_of(request):
+            raise unauthorized("The token is not good, or no longer.", 'Bearer error="invalid_token"')
         raise unauthorized("Send an access token or a personal token.")
     needed = "read" if request.method in SAFE_METHODS else "write"
     if needed not in caller.scopes:
@@ -135,6 +120,14 @@ async def logged_in(request: Request, token: Annotated[str | None, Depends(beare
     return caller
 
 
+class LoggedIn(OAuth2PasswordBearer):
+    """`allowed` as a dependency; for OpenAPI, that it takes a token."""
+
+    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]  # not the token, but whose it is
+        return allowed(request)
+
+
+logged_in = LoggedIn(tokenUrl="/api/v1/auth/token", scheme_name="OAuth2PasswordBearer", auto_error=False)
 CallerDep = Annotated[Caller, Depends(logged_in)]
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from planner_common.logging import get_logger
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -161,7 +160,7 @@ def to_problem(error: Exception) -> Problem:
         logger.warning("database_away", error=type(error).__name__)
         return unavailable()
     # What PostgreSQL's text cannot hold (NUL), and a schema let through.
-    if isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in UNSTORABLE:
+    if getattr(getattr(error, "orig", error), "sqlstate", None) in UNSTORABLE:
         return Problem(422, "invalid", "The request is not valid", "A text holds a character that cannot be stored.")
     logger.error("request_failed", exc_info=error)
     return internal()

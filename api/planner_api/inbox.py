@@ -1,23 +1,30 @@
 """A person's notifications, from the tables to what the API shows: what the inbox and the live streams share."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from planner_common.changes import told_as
 from planner_common.summaries import Reader, instant, summary
-from sqlalchemy import RowMapping, TextualSelect, text
-from sqlalchemy.dialects.postgresql import JSONB
+from pydantic_core import from_json, to_json
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from planner_api.schemas.notifications import EventOfNotification, NotificationOut
+from planner_api.database import Row, fetch
+from planner_api.schemas.common import rfc3339
+from planner_api.schemas.notifications import NotificationOut
 
 # Completes rows of `n`, a relation of notifications, with what they show. `later` keeps from people who have left an
 # event what happens to it afterwards: it finds what title, start and status were when they were told. Its condition on
 # `member` is checked before it reads a row, so it costs the others nothing.
 SHOWN = """
-    SELECT n.id, n.person_id, n.read_at, n.created_at, c.kind, c.revision, c.diff,
-           e.id AS event_id, COALESCE(later.title, e.title) AS title, COALESCE(later.status, e.status) AS status,
-           later.start, e.starts_at, e.all_day,
-           actor.name AS actor, reader.locale, reader.time_zone
+    SELECT {more}, n.id, CAST(n.created_at AT TIME ZONE 'UTC' AS text) AS created_at,
+           CAST(n.read_at AT TIME ZONE 'UTC' AS text) AS read_at,
+           CAST(json_build_array(
+               c.kind, c.revision, c.diff, e.id, COALESCE(later.title, e.title), COALESCE(later.status, e.status),
+               later.start, e.starts_at, e.all_day, actor.name, reader.locale, reader.time_zone
+           ) AS text) AS of_all
       FROM n
       JOIN changes c ON c.id = n.change_id
       JOIN events e ON e.id = c.event_id
@@ -41,40 +48,126 @@ SHOWN = """
 NOT_TOLD = {"participants", "removed"}
 EXCERPT = 200
 """Characters of a long text (a description) that a notification shows."""
+KEPT, MAX_KEPT = 4_096, 2_000
+"""How many changes a process remembers as they are shown, and how long the text of each may be."""
 
 
-def showing(notifications: str, order: str = "") -> TextualSelect:
-    """The statement for `shown`, of the notifications that a SELECT of theirs finds."""
-    return text(f"WITH n AS MATERIALIZED ({notifications}) {SHOWN} {order}").columns(diff=JSONB, start=JSONB)
+def showing(notifications: str, order: str = "", more: str = "n.person_id") -> str:
+    """The statement for `as_json`, of the notifications that a SELECT of theirs finds.
+
+    What all have who read of a change in one language and zone comes as one text, `of_all`: to take it apart again for
+    each of them would be most of the work.
+    """
+    return f"WITH n AS MATERIALIZED ({notifications}) {SHOWN.format(more=more)} {order}"
 
 
-def shown(row: RowMapping) -> NotificationOut:
-    """A row of a `showing` statement, as the API shows it. Not validated: it comes from our own tables."""
-    start = _start(row)
-    starts_at = start if isinstance(start, datetime) else datetime(start.year, start.month, start.day, tzinfo=UTC)
-    kind = told_as(row["kind"])
-    reader = Reader(row["locale"], row["time_zone"])
-    return NotificationOut.model_construct(
-        id=row["id"],
-        kind=kind,
-        event=EventOfNotification.model_construct(
-            id=row["event_id"], title=row["title"], starts_at=starts_at, status=row["status"]
-        ),
-        revision=row["revision"],
-        summary=summary(kind, row["title"], start, row["actor"], row["diff"], reader=reader),
-        data={field: [_excerpt(v) for v in values] for field, values in row["diff"].items() if field not in NOT_TOLD},
-        read_at=row["read_at"],
-        created_at=row["created_at"],
-    )
+def shown(row: Row) -> NotificationOut:
+    """A row of a `showing` statement, as the API shows it."""
+    return NotificationOut.model_validate_json(as_json(row))
+
+
+def as_json(row: Row) -> str:
+    """A row of a `showing` statement as the JSON of a `NotificationOut`."""
+    of_all: str = row["of_all"]
+    members = _members(of_all) if len(of_all) <= MAX_KEPT else _members.__wrapped__(of_all)
+    created_at, read_at = row["created_at"], row["read_at"]
+    read = "null" if read_at is None else f'"{_instant(read_at)}"'
+    return f'{{"id":"{row["id"]}","created_at":"{_instant(created_at)}","read_at":{read},{members}}}'
+
+
+def reader_of(row: Row) -> Reader:
+    """Who reads it."""
+    *_, locale, time_zone = from_json(row["of_all"])
+    return Reader(locale, time_zone)
+
+
+def _instant(text: str) -> str:
+    """PostgreSQL's text of an instant in UTC as RFC 3339 has it."""
+    return f"{text[:10]}T{text[11:]}Z"
+
+
+@lru_cache(maxsize=KEPT)
+def _members(of_all: str) -> str:
+    """The members that a notification of one change has for all who read it in one language and zone.
+
+    They are made of nothing but the argument, so what was made once is right whenever that comes again.
+    """
+    kind, revision, diff, event, title, status, start, starts_at, all_day, actor, locale, zone = from_json(of_all)
+    begins = _start(start, datetime.fromisoformat(starts_at), all_day=all_day)
+    at = begins if isinstance(begins, datetime) else datetime(begins.year, begins.month, begins.day, tzinfo=UTC)
+    told = told_as(kind)
+    members = {
+        "kind": told,
+        "event": {"id": event, "title": title, "starts_at": rfc3339(at), "status": status},
+        "revision": revision,
+        "summary": summary(told, title, begins, actor, diff, reader=Reader(locale, zone)),
+        "data": {field: [_excerpt(v) for v in values] for field, values in diff.items() if field not in NOT_TOLD},
+    }
+    return to_json(members)[1:-1].decode()
 
 
 def _excerpt(value: Any) -> Any:
     return value[:EXCERPT] + "…" if isinstance(value, str) and len(value) > EXCERPT else value
 
 
-def _start(row: RowMapping) -> date | datetime:
+def _start(start: Mapping[str, str] | None, starts_at: datetime, *, all_day: bool) -> date | datetime:
     """When the event starts: an instant in UTC, or a date for a whole day."""
-    if row["start"] is not None:
-        return instant(row["start"])
-    starts_at: datetime = row["starts_at"].astimezone(UTC)
-    return starts_at.date() if row["all_day"] else starts_at
+    if start is not None:
+        return instant(start)
+    starts_at = starts_at.astimezone(UTC)
+    return starts_at.date() if all_day else starts_at
+
+
+class Page(NamedTuple):
+    """The newest so many of a person's notifications that are older than one of them."""
+
+    person: UUID
+    before: UUID | None
+    limit: int
+
+
+# For many at once, each by its index.
+PAGES = """
+    SELECT asked.position, found.*
+      FROM ROWS FROM (unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::integer[]))
+               WITH ORDINALITY AS asked (person, before, size, position)
+     CROSS JOIN LATERAL (
+         SELECT * FROM notifications
+          WHERE person_id = asked.person AND id < asked.before {unread}
+          ORDER BY id DESC LIMIT asked.size
+     ) found
+"""
+NEWEST, NEWEST_UNREAD = (
+    showing(PAGES.format(unread=unread), "ORDER BY n.position, n.id DESC", more="n.position")
+    for unread in ("", "AND read_at IS NULL")
+)
+LAST = UUID(int=2**128 - 1)
+
+
+async def newest(connection: AsyncConnection, asked: Sequence[Page]) -> Sequence[Sequence[Row]]:
+    """Rows for `as_json`, of each page."""
+    return await _pages(connection, NEWEST, asked)
+
+
+async def newest_unread(connection: AsyncConnection, asked: Sequence[Page]) -> Sequence[Sequence[Row]]:
+    """The same of those that are unread."""
+    return await _pages(connection, NEWEST_UNREAD, asked)
+
+
+async def _pages(connection: AsyncConnection, statement: str, asked: Sequence[Page]) -> Sequence[Sequence[Row]]:
+    people, before, limits = zip(*((page.person, page.before or LAST, page.limit) for page in asked), strict=True)
+    pages: list[list[Row]] = [[] for _ in asked]
+    for row in await fetch(connection, statement, people, before, limits):
+        pages[row["position"] - 1].append(row)
+    return pages
+
+
+UNREAD = """
+    SELECT (SELECT count(*) FROM notifications WHERE person_id = asked.person AND read_at IS NULL) AS unread
+      FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (person, position) ORDER BY asked.position
+"""
+
+
+async def unread(connection: AsyncConnection, people: Sequence[UUID]) -> Sequence[int]:
+    """How many unread notifications each of them has."""
+    return [row["unread"] for row in await fetch(connection, UNREAD, people)]

@@ -1,4 +1,4 @@
-"""Rate limits: declared through slowapi, counted on `limits.aio`, since slowapi itself asks Redis synchronously.
+"""Rate limits: declared through slowapi, which itself would ask Redis synchronously, and counted here.
 
 What is limited is a caller (an account; an address where nobody is logged in) on an endpoint, in windows aligned to the
 clock: the one counter that Redis answers is then all that the `X-RateLimit-*` headers need. While Redis is away, each
@@ -7,26 +7,39 @@ process counts for itself.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from itertools import chain
 from typing import Any, TypeVar
 
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import MemoryStorage
 from planner_common.settings import Settings
+from redis.commands.core import AsyncScript
 from slowapi import Limiter
 from slowapi.wrappers import Limit, LimitGroup
 from starlette.requests import Request
 
 from planner_api.errors import Problem
-from planner_api.redis import Guard, RedisAwayError, make_pool
+from planner_api.gathering import Gathering
+from planner_api.redis import AT_MOST, Guard, RedisAwayError, make_client
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 
 UNMATCHED = "unmatched"
 """Stands for an endpoint where there is none: unknown addresses and methods share one limit per caller."""
+
+COUNT = """
+local counts = {}
+for i, key in ipairs(KEYS) do
+    counts[i] = redis.call('INCR', key)
+    if counts[i] == 1 then redis.call('EXPIRE', key, ARGV[i]) end
+end
+return counts
+"""
+"""Counts up the keys, each of which lives for its number of seconds since it was first counted, and returns them."""
 
 _resolving: ContextVar[Settings] = ContextVar("settings whose limits are being resolved")
 
@@ -129,14 +142,16 @@ class RateLimits:
 
     def __init__(self, settings: Settings, guard: Guard) -> None:
         self._guard = guard
-        self._pool = make_pool(settings.limits())
-        # Where Redis is, the pool knows.
-        self._shared = RedisStorage("async+redis://", implementation="redispy", connection_pool=self._pool)  # type: ignore[arg-type]
+        self._client = make_client(settings.limits(), one_connection=True)
+        script = self._client.register_script(COUNT)
+        self._shared: Gathering[AsyncScript, tuple[str, int], int] = Gathering(
+            "rate limits", lambda: nullcontext(script), self._count_all, AT_MOST
+        )
         self._own = MemoryStorage()
         self._default, self._declared = limiter.resolve(settings)
 
     async def close(self) -> None:
-        await self._pool.aclose()
+        await self._client.aclose()
 
     def of(self, endpoint: str) -> list[Limit]:
         """The limits of an endpoint by the name that `name_of` gives it."""
@@ -161,12 +176,18 @@ class RateLimits:
                 f"The limit here is {worst.limit} in the present window. Retry-After says when the next one begins.",
             )
 
+    async def _count_all(self, script: AsyncScript, counted: Sequence[tuple[str, int]]) -> Sequence[int]:
+        counts: Sequence[int] = await self._guard.call(
+            script, [name for name, _ in counted], [expiry for _, expiry in counted]
+        )
+        return counts
+
     async def _count(self, limit: Limit, endpoint: str, key: str, now: float) -> Count:
         expiry = limit.limit.get_expiry()
         window = int(now // expiry)
         name = limit.limit.key_for(key, endpoint, window)
         try:
-            number = await self._guard.call(self._shared.incr, name, expiry)
+            number = await self._shared((name, expiry))
         except RedisAwayError:
             number = await self._own.incr(name, expiry)
         return Count(limit.limit.amount, limit.limit.amount - number, (window + 1) * expiry)

@@ -1,11 +1,12 @@
 """What surrounds every request: its id, its bound on the body, its line in the log, its numbers, and the last resort
 for errors. One pure ASGI layer, so that streams pass through as they are."""
 
+import os
 import re
 import time
 from functools import lru_cache
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from planner_common import logging, metrics, tracing
 from prometheus_client import Counter, Histogram
@@ -30,7 +31,7 @@ def request_id_of(scope: Scope) -> str:
         if name == b"x-request-id" and SANE_ID.fullmatch(value):
             sane: str = value.decode("ascii")
             return sane
-    return uuid4().hex
+    return os.urandom(16).hex()
 
 
 class Requests:

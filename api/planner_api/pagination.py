@@ -10,6 +10,7 @@ from fastapi import Query
 
 from planner_api.errors import invalid
 
+LIMIT = 50
 LimitQuery = Annotated[int, Query(ge=1, le=200, description="How many items a page has.")]
 CursorQuery = Annotated[str | None, Query(max_length=400, description="`next_cursor` of the page before.")]
 

@@ -5,9 +5,9 @@ limits are counted in this process) until a task in the background has had an an
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext, suppress
 from contextvars import Context
 from typing import ParamSpec, TypeVar
 
@@ -18,11 +18,17 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from planner_api.gathering import Gathering
+
 OPERATION_SECONDS = 0.1
 """All that one operation may take, connecting included."""
 PROBE_SECONDS = 1.0
 CONNECTIONS = 50
 """How many connections a process has for the cache, and as many for the limits."""
+
+AT_MOST = 100
+"""How many commands go to Redis together."""
+READ = {result: metrics.cache_reads.labels(result) for result in ("hit", "miss", "error")}
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,16 +39,15 @@ class RedisAwayError(Exception):
     """Redis did not answer, or the guard knows that it would not."""
 
 
-def make_client(url: str) -> Redis:
-    """A client that never tries twice. Its operations are bounded by the guard, connecting included."""
-    return Redis.from_pool(make_pool(url))
-
-
-def make_pool(url: str) -> BlockingConnectionPool:
-    """Connections for a client; who wants one more than there are waits, as long as the guard lets them."""
-    return BlockingConnectionPool.from_url(
+def make_client(url: str, *, one_connection: bool = False) -> Redis:
+    """A client that never tries twice; who wants one more connection than there are waits. Its operations are bounded
+    by the guard, connecting included. `one_connection`: for who asks one thing at a time."""
+    pool = BlockingConnectionPool.from_url(
         url, max_connections=CONNECTIONS, timeout=None, retry=Retry(NoBackoff(), 0), socket_timeout=None
     )
+    client = Redis(connection_pool=pool, single_connection_client=one_connection)
+    client.auto_close_connection_pool = True
+    return client
 
 
 class Guard:
@@ -88,7 +93,7 @@ class Guard:
     async def _probe_until_it_answers(self) -> None:
         while True:
             await asyncio.sleep(PROBE_SECONDS)
-            with contextlib.suppress(RedisError, OSError):
+            with suppress(RedisError, OSError):
                 async with asyncio.timeout(OPERATION_SECONDS):
                     await self._probe.ping()
                 break
@@ -108,19 +113,24 @@ class Cache:
         self._client = client
         self._guard = guard
         self._seconds = seconds
+        self._read: Gathering[Redis, str, bytes | None] = Gathering(
+            "cache", lambda: nullcontext(client), self._get, AT_MOST
+        )
+
+    async def _get(self, client: Redis, keys: Sequence[str]) -> Sequence[bytes | None]:
+        return await self._guard.call(client.mget, keys)  # type: ignore[arg-type]  # the client does not decode
 
     async def get(self, key: str) -> bytes | None:
         """The entry, or None when there is none or Redis is away."""
         try:
-            value = await self._guard.call(self._client.get, key)
+            value = await self._read(key)
         except RedisAwayError:
-            metrics.cache_reads.labels("error").inc()
+            READ["error"].inc()
             return None
-        metrics.cache_reads.labels("miss" if value is None else "hit").inc()
-        assert not isinstance(value, str)  # noqa: S101  # the client does not decode
+        READ["miss" if value is None else "hit"].inc()
         return value
 
     async def put(self, key: str, value: bytes) -> None:
         """Keep an entry for `CACHE_SECONDS`. With Redis away, nothing happens."""
-        with contextlib.suppress(RedisAwayError):
+        with suppress(RedisAwayError):
             await self._guard.call(self._client.set, key, value, ex=self._seconds)

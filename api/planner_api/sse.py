@@ -38,14 +38,16 @@ RESUMED = text("""
 # Ids are made when rows are inserted, and rows are seen when their transaction commits: a large fan-out may show ids
 # that are older than one sent long before. A fan-out ends within 60 s (its statement timeout), so such an id is at most
 # that much older than the one resumed from; and it was fanned out later, save what a commit takes.
-MISSED = showing(
-    """
-    SELECT n.* FROM notifications n JOIN changes c ON c.id = n.change_id
-     WHERE n.person_id = :person_id AND n.id > :after AND n.id <> :resumed
-       AND (n.id > :resumed OR c.fanned_out_at > CAST(:fanned_out_at AS timestamptz) - CAST(:late AS interval))
-     ORDER BY n.id LIMIT :limit
-    """,
-    "ORDER BY n.id",
+MISSED = text(
+    showing(
+        """
+        SELECT n.* FROM notifications n JOIN changes c ON c.id = n.change_id
+         WHERE n.person_id = :person_id AND n.id > :after AND n.id <> :resumed
+           AND (n.id > :resumed OR c.fanned_out_at > CAST(:fanned_out_at AS timestamptz) - CAST(:late AS interval))
+         ORDER BY n.id LIMIT :limit
+        """,
+        "ORDER BY n.id",
+    )
 )
 
 logger = get_logger(__name__)

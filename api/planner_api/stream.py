@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from planner_api.database import make_engine_for_one
-from planner_api.inbox import showing, shown
+from planner_api.inbox import as_json, showing
 
 POLL_SECONDS = 5.0
 RECONNECT_SECONDS = 0.5
@@ -43,14 +43,14 @@ FANNED_OUT = text("""
          WHERE notify AND fanned_out_at > COALESCE(CAST(:since AS timestamptz), now()) - CAST(:overlap AS interval)
     ) AS changes
 """)
-LIVE = showing("SELECT * FROM notifications WHERE change_id = ANY(:changes) AND person_id = ANY(:people)")
+LIVE = text(showing("SELECT * FROM notifications WHERE change_id = ANY(:changes) AND person_id = ANY(:people)"))
 
 logger = get_logger(__name__)
 
 
 def frame(row: RowMapping) -> bytes:
     """A notification as a stream sends it."""
-    return format_sse_event(id=str(row["id"]), event="notification", data_str=shown(row).model_dump_json())
+    return format_sse_event(id=str(row["id"]), event="notification", data_str=as_json(row))
 
 
 class Subscription:

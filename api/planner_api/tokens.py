@@ -6,6 +6,7 @@ from functools import lru_cache
 from uuid import UUID
 
 import jwt
+from starlette.requests import Request
 
 ALGORITHM = "HS256"
 ISSUER = "planner"
@@ -26,6 +27,12 @@ class Caller:
     scopes: frozenset[str]
     expires_at: datetime | None
     """When the token stops being good; None: not by itself."""
+
+
+def token_of(request: Request) -> str:
+    """The token that a request shows as `Authorization: Bearer …`; empty without one."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 class AccessTokens:

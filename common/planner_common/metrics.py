@@ -31,7 +31,7 @@ http_request_seconds = Histogram(
 rate_limited = Counter("planner_http_rate_limited", "Requests refused with 429.", ["route"])
 cache_reads = Counter(
     "planner_cache_reads",
-    "Reads of the answer cache, by what came of them: hit, miss, error (Redis was away).",
+    "Reads of the answer cache, by what came of them: near (it was in the process), hit, miss, error (Redis was away).",
     ["result"],
 )
 streams = Gauge("planner_streams", "Live streams open now.", multiprocess_mode="livesum")
@@ -123,7 +123,7 @@ SERVICES = {
 
 TASK_STATES = ("SUCCESS", "FAILURE", "RETRY", "REVOKED", "IGNORED", "REJECTED", "INTERRUPTED")
 KNOWN: Mapping[MetricWrapperBase, tuple[Iterable[str], ...]] = {
-    cache_reads: (("hit", "miss", "error"),),
+    cache_reads: (("near", "hit", "miss", "error"),),
     pool_connections: (("used", "idle"),),
     dispatch_messages: (Queue,),
     dispatch_errors: (("postgresql", "redis"),),

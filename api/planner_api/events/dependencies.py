@@ -11,7 +11,7 @@ Notify = Literal["all", "none"]
 NotifyQuery = Annotated[Notify, Query(description="Whether those in the event are told of this change.")]
 DryRunQuery = Annotated[bool, Query(description="Change nothing, and say who would be told what, where and when.")]
 IfMatch = Annotated[str | None, Header(description='The ETag that the change is for: `"3"`.', max_length=1_000)]
-IfNoneMatch = Annotated[str | None, Header(description="An ETag that the caller has.", max_length=1_000)]
+IfNoneMatch = Annotated[str | None, Header(description="An ETag that the caller has.")]
 
 ETAG = {"ETag": {"description": "The event's revision, in quotes.", "schema": {"type": "string"}}}
 LOCATION = {"Location": {"description": "Where it is.", "schema": {"type": "string", "format": "uri-reference"}}}

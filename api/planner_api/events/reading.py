@@ -1,6 +1,7 @@
 """The statements that read events. Who sees an event is decided in each of them (I7): its organizer and those in it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from planner_common.moments import Moment
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from planner_api.database import Row, fetch
 from planner_api.dependencies import Caller
 from planner_api.errors import Problem, forbidden, not_found
 
@@ -38,10 +40,20 @@ ORGANIZER = "JOIN accounts organizer ON organizer.id = e.organizer_id"
 NAMED = "organizer.name AS organizer_name, organizer.email AS organizer_email"
 SHOWN = f"{EVENT}, {NAMED}, mine.response AS my_response"
 
-ACCESS = text(f"""
+ACCESS_OF = f"""
     SELECT e.revision, e.updated_at, e.organizer_id, {NAMED}, mine.response AS my_response
       FROM events e {ORGANIZER} {MINE} WHERE e.id = :event AND {SEEN}
-""")
+"""
+ACCESS = text(ACCESS_OF)
+OF_ASKED = re.sub(":(event|account|person)", r"asked.\1", ACCESS_OF)
+# For many at once, each by its indexes: hence LATERAL and LIMIT.
+ACCESSES = f"""
+    SELECT seen.*
+      FROM ROWS FROM (unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::uuid[]))
+               WITH ORDINALITY AS asked (event, account, person, position)
+      LEFT JOIN LATERAL ({OF_ASKED} LIMIT 1) seen ON true
+     ORDER BY asked.position
+"""
 ONE = text(f"SELECT {SHOWN}, counts.* FROM events e {ORGANIZER} {MINE} {COUNTS} WHERE e.id = :event AND {SEEN}")
 LOCK = text(f"SELECT {EVENT} FROM events e {MINE} WHERE e.id = :event AND {SEEN} FOR UPDATE OF e")
 
@@ -56,6 +68,13 @@ async def access(connection: AsyncConnection, event: UUID, caller: Caller) -> Ro
     if found is None:
         raise not_found("event")
     return found
+
+
+async def accesses(connection: AsyncConnection, asked: Sequence[tuple[UUID, Caller]]) -> Sequence[Row]:
+    """The same of many events, each for a caller; nothing but None for an outsider."""
+    events = [event for event, _ in asked]
+    accounts, people = zip(*((caller.account_id, caller.person_id) for _, caller in asked), strict=True)
+    return await fetch(connection, ACCESSES, events, accounts, people)
 
 
 async def one(connection: AsyncConnection, event: UUID, caller: Caller) -> RowMapping:
@@ -139,7 +158,7 @@ def matches(condition: str, revision: int, *, weak: bool = False) -> bool:
     return names(condition, etag(revision), weak=weak)
 
 
-def shown(row: Mapping[Any, Any]) -> dict[str, Any]:
+def shown(row: Row) -> dict[str, Any]:
     """An event as the API shows it, from a row of `one` or of `listed`."""
     return {
         "id": row["id"],

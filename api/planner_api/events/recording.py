@@ -35,6 +35,10 @@ class Author:
             "traceparent": tracing.traceparent(),
         }
 
+    def columns(self) -> dict[str, Any]:
+        """As JSON, by the names in `AUTHOR_COLUMNS`."""
+        return {**self.parameters(), "organizer": str(self.account_id), "actor": str(self.person_id)}
+
 
 LOG = "event_id, revision, kind, actor, diff, notify, request_id, traceparent, audience_size, fanned_out_at"
 # A change of which nobody is told has nothing to fan out.
@@ -42,6 +46,10 @@ LOGGED = (
     "CAST(:actor AS uuid), {diff}, :notify, :request_id, :traceparent, {audience}, "
     "CASE WHEN :notify THEN NULL ELSE now() END"
 )
+
+LOGGED_EACH = LOGGED.replace(":", "input.")
+"""The same where each row of `input` has an author of its own."""
+AUTHOR_COLUMNS = "organizer uuid, actor uuid, notify boolean, request_id text, traceparent text"
 
 
 async def encoded(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -1,17 +1,19 @@
 """The statements that make events and change their state."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from asyncpg.exceptions import PostgresError
 from planner_common.changes import Kind
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from planner_api.database import Row, fetch, is_away
 from planner_api.events.people import Person
 from planner_api.events.reading import EVENT, NAMED, ORGANIZER
-from planner_api.events.recording import LOG, LOGGED, Author, encoded
+from planner_api.events.recording import AUTHOR_COLUMNS, LOG, LOGGED, LOGGED_EACH, Author, encoded
 from planner_api.events.state import State
 
 STATE_COLUMNS = """
@@ -23,17 +25,28 @@ STATE_NAMES = (
     "starts_at, ends_at, reminders, capacity, recurrence, over_at"
 )
 
-CREATE = text(f"""
+
+def named(columns: str) -> str:
+    """The names of columns, of those with their types."""
+    return ", ".join(column.split()[0] for column in columns.split(", "))
+
+
+CREATE = f"""
     WITH input AS MATERIALIZED (
         SELECT uuidv7() AS id, i.*
-          FROM jsonb_to_recordset(CAST(:events AS jsonb)) AS i (uid text, source text, people jsonb, {STATE_COLUMNS})
+          FROM ROWS FROM (
+                   jsonb_to_recordset(CAST(CAST($1 AS text) AS jsonb))
+                       AS (uid text, source text, people jsonb, {AUTHOR_COLUMNS}, {STATE_COLUMNS})
+               ) WITH ORDINALITY AS i (uid, source, people, {named(AUTHOR_COLUMNS)}, {STATE_NAMES}, position)
     ), event AS (
         INSERT INTO events (id, uid, source, organizer_id, {STATE_NAMES})
-        SELECT id, COALESCE(uid, CAST(id AS text)), source, CAST(:organizer AS uuid), {STATE_NAMES} FROM input
+        SELECT id, COALESCE(uid, CAST(id AS text)), source, organizer, {STATE_NAMES} FROM input
         RETURNING *
     ), change AS (
         INSERT INTO changes ({LOG})
-        SELECT id, 1, '{Kind.CREATION}', {LOGGED.format(diff="'{}'", audience="jsonb_array_length(people)")} FROM input
+        SELECT id, 1, '{Kind.CREATION}', {
+    LOGGED_EACH.format(diff="'{}'", audience="jsonb_array_length(people)")
+} FROM input
         RETURNING id, event_id
     ), participant AS (
         INSERT INTO participants (event_id, person_id, email, name, role, since_change, ends_at)
@@ -41,8 +54,10 @@ CREATE = text(f"""
           FROM change JOIN input ON input.id = change.event_id
          CROSS JOIN jsonb_to_recordset(input.people) AS p (person_id uuid, email text, name text, role text)
     )
-    SELECT {EVENT}, {NAMED}, change.id AS change_id FROM event e JOIN change ON change.event_id = e.id {ORGANIZER}
-""")
+    SELECT {EVENT}, {NAMED}, change.id AS change_id
+      FROM input JOIN event e ON e.id = input.id JOIN change ON change.event_id = e.id {ORGANIZER}
+     ORDER BY input.position
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +73,36 @@ class NewEvent:
         return {**self.state.columns(), "uid": self.uid, "source": self.source, "people": people}
 
 
-async def create(connection: AsyncConnection, events: Sequence[NewEvent], author: Author) -> Sequence[RowMapping]:
-    """Write new events with those in them. The rows are what `reading.shown` takes, but for the counts."""
-    written = await connection.execute(
-        CREATE,
-        {
-            "events": await encoded(event.columns() for event in events),
-            "organizer": author.account_id,
-            **author.parameters(),
-        },
-    )
-    rows = written.mappings().all()
+async def create(connection: AsyncConnection, events: Sequence[NewEvent], author: Author) -> Sequence[Row]:
+    """Write new events with those in them, in a transaction. The rows are what `reading.shown` takes, but for the
+    counts."""
+    rows = await fetch(connection, CREATE, await _encoded((event, author) for event in events))
     author.made.extend((row["change_id"], row["id"]) for row in rows)
     return rows
+
+
+async def create_each(
+    connection: AsyncConnection, asked: Sequence[tuple[NewEvent, Author]]
+) -> Sequence[Row | Exception]:
+    """Write new events of several authors, which are committed by then. If there is something wrong with one of them,
+    the others are written nevertheless."""
+    try:
+        return await fetch(connection, CREATE, await _encoded(asked))
+    except PostgresError as error:
+        if len(asked) == 1 or is_away(error):
+            raise
+    return [await _create_alone(connection, event, author) for event, author in asked]
+
+
+async def _create_alone(connection: AsyncConnection, event: NewEvent, author: Author) -> Row | Exception:
+    try:
+        return (await fetch(connection, CREATE, await _encoded([(event, author)])))[0]
+    except PostgresError as error:
+        return error
+
+
+async def _encoded(asked: Iterable[tuple[NewEvent, Author]]) -> str:
+    return await encoded({**event.columns(), **author.columns()} for event, author in asked)
 
 
 # To those in it, so that they ought to look again (RFC 5546 §2.1.4): not what is the organizer's own business.

@@ -6,14 +6,15 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Query, Request, Response
-from fastapi.responses import JSONResponse
+from planner_common import metrics
 from planner_common.changes import Kind
-from pydantic_core import from_json
+from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from planner_api.database import connect
-from planner_api.dependencies import CacheDep, Caller, CallerDep, ConnectionDep, StatementDep
-from planner_api.errors import invalid, problems
+from planner_api.database import Row, connect
+from planner_api.dependencies import SHARED, Caller, CallerDep, ConnectionDep, transaction_of
+from planner_api.direct import directly
+from planner_api.errors import invalid, not_found, problems
 from planner_api.events import reading, waitlist, writing
 from planner_api.events.dependencies import ETAG, LOCATION, AuthorDep, IfMatch, IfNoneMatch
 from planner_api.events.listing import listed
@@ -38,19 +39,38 @@ router = make_router("events")
 
 WITH_ETAG: dict[int | str, dict[str, Any]] = {200: {"headers": ETAG}}
 
+GATHERED_PEOPLE = 100
+"""An event with more of them is written by a statement of its own, which others need not wait for."""
 BODY = (400, 401, 403, 413, 415)
 
 
 @router.post("/events", status_code=201, responses={201: {"headers": ETAG | LOCATION}, **problems(*BODY)})
-async def create_event(body: EventIn, connection: StatementDep, author: AuthorDep, response: Response) -> EventOut:
+async def create_event(body: EventIn, request: Request, author: AuthorDep, response: Response) -> EventOut:
     """Make an event; those in it are invited."""
     people = distinct(participant.person() for participant in body.participants)
-    [event] = await writing.create(connection, [NewEvent(checked(body.state()), people)], author)
+    event = await created(request, NewEvent(checked(body.state()), people), author)
     response.headers["Location"] = f"/api/v1/events/{event['id']}"
     response.headers["ETag"] = reading.etag(event["revision"])
     takes_part = any(person.email == event["organizer_email"] for person in people)
     answers = {"my_response": "needs_action" if takes_part else None, "needs_action": len(people)}
     return EventOut.model_validate(reading.shown({**event, **dict.fromkeys(reading.COUNTED, 0), **answers}))
+
+
+async def created(request: Request, event: NewEvent, author: Author) -> Row:
+    """Write an event: with others that come at the same time, or in the transaction that the request is to be in."""
+    if SHARED in request.scope:
+        async with transaction_of(request) as connection:
+            [row] = await writing.create(connection, [event], author)
+        return row
+    state = request.app.state
+    if len(event.people) > GATHERED_PEOPLE:
+        async with connect(state.autocommit) as connection:
+            [row] = await writing.create(connection, [event], author)
+    else:
+        row = await state.together.create((event, author))
+        author.made.append((row["change_id"], row["id"]))
+    state.waker.wake()
+    return row
 
 
 @router.get("/events", responses=problems(401, 403))
@@ -79,6 +99,10 @@ async def list_events(
     )
 
 
+async def answer(request: Request, caller: Caller, event_id: str) -> Response:
+    return await show_event(UUID(event_id), request, caller, request.headers.get("if-none-match"))
+
+
 @router.get(
     "/events/{event_id}",
     response_model=EventOut,
@@ -86,40 +110,53 @@ async def list_events(
     | WITH_ETAG
     | problems(401, 403, 404),
 )
+@directly(answer)
 async def show_event(
-    event_id: UUID, request: Request, caller: CallerDep, cache: CacheDep, if_none_match: IfNoneMatch = None
+    event_id: UUID, request: Request, caller: CallerDep, if_none_match: IfNoneMatch = None
 ) -> Response:
     """An event. Its ETag is its revision."""
-    engine = request.app.state.autocommit
-    async with connect(engine) as connection:
-        access = await reading.access(connection, event_id, caller)
-    headers = {"ETag": reading.etag(access["revision"])}
-    if if_none_match is not None and reading.matches(if_none_match, access["revision"], weak=True):
-        return Response(status_code=304, headers=headers)
-    # With no connection held meanwhile.
-    cached = await cache.get(cache_key(event_id, access["revision"], access["updated_at"]))
-    if cached is not None:
-        # What a revision says nothing about is never taken from the cache: who asks, and what the organizer is called.
-        organizer = {
-            "id": str(access["organizer_id"]),
-            "name": access["organizer_name"],
-            "email": access["organizer_email"],
-        }
-        return JSONResponse(
-            {**from_json(cached), "organizer": organizer, "my_response": access["my_response"]}, headers=headers
-        )
-    async with connect(engine) as connection:
-        event = await current(connection, event_id, caller)
-    content = event.model_dump_json().encode()
-    # The event may have been changed since the first statement: the key is of what was read.
-    await cache.put(cache_key(event_id, event.revision, event.updated_at), content)
-    return Response(content, headers={"ETag": reading.etag(event.revision)}, media_type="application/json")
+    state = request.app.state
+    access = await state.together.access((event_id, caller))
+    revision = access["revision"]
+    if revision is None:
+        raise not_found("event")
+    if if_none_match is not None and reading.matches(if_none_match, revision, weak=True):
+        return Response(status_code=304, headers={"ETag": reading.etag(revision)})
+    key = event_id, caller.person_id
+    content = state.near.get(key, access)
+    if content is not None:
+        NEAR.inc()
+    elif (cached := await state.cache.get(cache_key(event_id, revision, access["updated_at"]))) is not None:
+        content = with_own(cached, access)
+        state.near.put(key, access, content)
+    else:
+        # The event may have been changed since the first statement: from here on all is of what is read now.
+        async with connect(state.autocommit) as connection:
+            row = await reading.one(connection, event_id, caller)
+        event = EventOut.model_validate(reading.shown(row))
+        revision = event.revision
+        shared = event.model_dump_json(exclude=OWN).encode()
+        await state.cache.put(cache_key(event_id, revision, event.updated_at), shared)
+        content = with_own(shared, row)
+    return Response(content, headers={"ETag": reading.etag(revision)}, media_type="application/json")
+
+
+NEAR = metrics.cache_reads.labels("near")
+OWN = {"organizer", "my_response"}
+"""What a revision says nothing about: what the organizer is called, and who asks. It is never taken from the cache."""
+
+
+def with_own(content: bytes, row: Row) -> bytes:
+    """The answer: an event as the cache has it, and from a row the rest."""
+    organizer = {"id": row["organizer_id"], "name": row["organizer_name"], "email": row["organizer_email"]}
+    own = to_json({"organizer": organizer, "my_response": row["my_response"]})
+    return own[:-1] + b"," + content[1:]
 
 
 def cache_key(event_id: UUID, revision: int, updated_at: datetime) -> str:
     """Of the event as it is. Its revision alone would not do: in a database that was restored from a backup it comes
-    once more, with something else."""
-    return f"event:{event_id}:{revision}:{updated_at.timestamp()}"
+    once more, with something else. 2: the form of what is kept."""
+    return f"event:2:{event_id}:{revision}:{updated_at.timestamp()}"
 
 
 async def current(connection: AsyncConnection, event_id: UUID, caller: Caller) -> EventOut:

@@ -1,22 +1,26 @@
 """The in-app inbox, and its live stream."""
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Header, Query, Request
+from fastapi import Header, Query, Request, Response
 from planner_common.models import notifications
 from pydantic import UUID7
-from sqlalchemy import ColumnElement, func, select, text, update
+from pydantic_core import to_json
+from sqlalchemy import ColumnElement, func, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from planner_api.dependencies import CallerDep, ConnectionDep
+from planner_api.dependencies import Caller, CallerDep, ConnectionDep
+from planner_api.direct import directly
 from planner_api.errors import Problem, not_found, problems
-from planner_api.inbox import showing, shown
-from planner_api.pagination import CursorQuery, LimitQuery, decode, encode
+from planner_api.inbox import Page, as_json
+from planner_api.pagination import LIMIT, CursorQuery, LimitQuery, decode, encode
 from planner_api.routing import make_router
 from planner_api.schemas.notifications import NotificationList, ReadUpTo, UnreadCount
 from planner_api.sse import NotificationStream
+from planner_api.together import Together
 
 STREAM_SECONDS = 900.0
 """How long a stream lives at most, also with a token that is good for longer: what was revoked must end some time."""
@@ -24,15 +28,6 @@ STREAMS_PER_PERSON = 20
 """Live streams that one person may have open in one process: more than anyone has devices."""
 
 router = make_router("notifications", prefix="/notifications")
-
-PAGE = """
-    SELECT * FROM notifications
-     WHERE person_id = :person_id AND id < COALESCE(CAST(:before AS uuid), 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-           {unread}
-     ORDER BY id DESC LIMIT :limit
-"""
-NEWEST = showing(PAGE.format(unread=""), "ORDER BY n.id DESC")
-NEWEST_UNREAD = showing(PAGE.format(unread="AND read_at IS NULL"), "ORDER BY n.id DESC")
 
 READ_UP_TO = text("""
     WITH known AS (SELECT FROM notifications WHERE person_id = :person_id AND id = :id),
@@ -44,28 +39,42 @@ READ_UP_TO = text("""
 """)
 
 
-@router.get("", responses=problems(401))
+async def newest(
+    request: Request, caller: Caller, *, unread: bool = False, limit: int = LIMIT, before: UUID | None = None
+) -> Response:
+    together: Together = request.app.state.together
+    ask = together.newest_unread if unread else together.newest
+    rows = await ask(Page(caller.person_id, before, limit + 1))
+    cursor = json.dumps(encode(str(rows[limit - 1]["id"])) if len(rows) > limit else None)
+    items = ",".join([as_json(row) for row in rows[:limit]])
+    content = f'{{"items":[{items}],"next_cursor":{cursor}}}'
+    return Response(content, media_type="application/json")
+
+
+@router.get("", response_model=NotificationList, responses=problems(401, 403))
+@directly(newest)
 async def list_notifications(
+    request: Request,
     caller: CallerDep,
-    connection: ConnectionDep,
     unread: bool = False,
-    limit: LimitQuery = 50,
+    limit: LimitQuery = LIMIT,
     cursor: CursorQuery = None,
-) -> NotificationList:
+) -> Response:
     """My notifications, newest first."""
     before = decode(cursor, UUID)[0] if cursor else None
-    values = {"person_id": caller.person_id, "before": before, "limit": limit + 1}
-    rows = (await connection.execute(NEWEST_UNREAD if unread else NEWEST, values)).mappings().all()
-    items = [shown(row) for row in rows[:limit]]
-    next_cursor = encode(str(items[-1].id)) if len(rows) > limit else None
-    return NotificationList.model_construct(items=items, next_cursor=next_cursor)
+    return await newest(request, caller, unread=unread, limit=limit, before=before)
 
 
-@router.get("/count", responses=problems(401))
-async def count_notifications(caller: CallerDep, connection: ConnectionDep) -> UnreadCount:
+async def count(request: Request, caller: Caller) -> Response:
+    unread = await request.app.state.together.unread(caller.person_id)
+    return Response(to_json({"unread": unread}), media_type="application/json")
+
+
+@router.get("/count", response_model=UnreadCount, responses=problems(401, 403))
+@directly(count)
+async def count_notifications(request: Request, caller: CallerDep) -> Response:
     """How many of my notifications are unread."""
-    mine_unread = notifications.c.person_id == caller.person_id, notifications.c.read_at.is_(None)
-    return UnreadCount(unread=await connection.scalar(select(func.count()).where(*mine_unread)) or 0)
+    return await count(request, caller)
 
 
 STREAM: dict[int | str, dict[str, Any]] = {
@@ -95,7 +104,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/stream", status_code=200, response_class=NotificationStream, responses=STREAM | problems(401))
+@router.get("/stream", status_code=200, response_class=NotificationStream, responses=STREAM | problems(401, 403))
 async def stream_notifications(
     request: Request,
     caller: CallerDep,

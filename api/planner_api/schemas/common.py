@@ -57,7 +57,9 @@ def zone(name: str) -> ZoneInfo:
 
 def rfc3339(instant: datetime) -> str:
     """`2026-03-29T07:00:00Z`, with microseconds only where there are any."""
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return f"{instant.isoformat()[:-6]}Z"
 
 
 EmailAddress = Annotated[

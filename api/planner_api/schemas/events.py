@@ -61,7 +61,10 @@ Reminders = Annotated[
     AfterValidator(lambda minutes: list(dict.fromkeys(minutes))),
 ]
 Capacity = Annotated[
-    int, Field(strict=True, ge=1, le=1_000_000, description="How many have a place; more wait. Without it, there is no limit.")
+    int,
+    Field(
+        strict=True, ge=1, le=1_000_000, description="How many have a place; more wait. Without it, there is no limit."
+    ),
 ]
 Recurrence = Annotated[
     list[Annotated[str, StringConstraints(max_length=MAX_LENGTH)]],
@@ -177,7 +180,9 @@ class EventOut(Out):
     recurrence: list[str]
     revision: int
     organizer: Organizer
-    my_response: Response | None = Field(description="The caller's own answer (`tentative` while waiting for a place); null for who does not take part.")
+    my_response: Response | None = Field(
+        description="The caller's own answer (`tentative` while waiting for a place); null for who does not take part."
+    )
     counts: Counts
     created_at: Instant
     updated_at: Instant

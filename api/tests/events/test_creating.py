@@ -1,8 +1,17 @@
 """Events made: what is answered, what is written, what is refused."""
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from asyncpg.exceptions import ForeignKeyViolationError
+from fastapi import FastAPI
+from planner_api.events.recording import Author
+from planner_api.events.state import State
+from planner_api.events.writing import NewEvent
+from planner_common.moments import Moment
 from sqlalchemy import Connection, text
 from structlog.testing import capture_logs
 
@@ -141,3 +150,18 @@ async def test_a_commit_that_fails_is_no_success(ann: Any, make: Make, log: Log,
         connection.execute(text("DROP FUNCTION refuse CASCADE"))
     assert log.count() == 1
     assert (await ann.get("/events")).json()["items"] == [event]
+
+
+async def test_one_that_cannot_be_written_leaves_the_others(app: FastAPI, ann: Any, connection: Connection) -> None:
+    """Those that come at the same time are written by one statement; its failure is not everyone's."""
+    account = connection.execute(text("SELECT id FROM accounts")).scalar_one()
+    start, end = (Moment.at(datetime(2031, 5, 1, hour, tzinfo=UTC), "UTC") for hour in (18, 20))
+    state = State(title="Dinner", start=start, end=end)
+    good, nobodys = (Author(one, ann.person_id, True, None) for one in (account, uuid4()))
+    create = app.state.together.create
+    asked = [create((NewEvent(state), author)) for author in (good, nobodys, good)]
+    first, second, third = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(second, ForeignKeyViolationError)
+    written = connection.execute(text("SELECT id FROM events ORDER BY id")).scalars().all()
+    assert written == sorted([first["id"], third["id"]])
+    assert first["change_id"] != third["change_id"]

@@ -1,0 +1,34 @@
+"""What this process asks PostgreSQL for many requests at once, by one statement of each kind at a time."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from planner_api import inbox
+from planner_api.database import connect
+from planner_api.events import reading, writing
+from planner_api.gathering import Gathering
+
+AskedT = TypeVar("AskedT")
+AnswerT = TypeVar("AnswerT")
+
+AT_MOST = 50
+"""How many requests one statement is for."""
+
+
+class Together:
+    """`engine`: an autocommitting one."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        def gathering(
+            ask: Callable[[AsyncConnection, Sequence[AskedT]], Awaitable[Sequence[AnswerT | Exception]]],
+        ) -> Gathering[AsyncConnection, AskedT, AnswerT]:
+            return Gathering(ask.__name__, partial(connect, engine), ask, AT_MOST)
+
+        self.access = gathering(reading.accesses)
+        self.create = gathering(writing.create_each)
+        self.newest = gathering(inbox.newest)
+        self.newest_unread = gathering(inbox.newest_unread)
+        self.unread = gathering(inbox.unread)
