@@ -20,6 +20,10 @@ from planner_api.schemas.times import InstantIn
 router = make_router("events")
 
 
+def wall(value: str) -> datetime:
+    return datetime.fromisoformat(value).replace(tzinfo=None)
+
+
 @router.get("/events/{event_id}/occurrences", responses=problems(401, 403, 404))
 async def list_occurrences(
     event_id: UUID,
@@ -37,7 +41,7 @@ async def list_occurrences(
     row = await reading.one(connection, event_id, caller)
     if end - begin > MAX_SPAN:
         raise invalid("/query/to", f"must be at most {MAX_SPAN.days} days after `from`: ask for less at a time")
-    after = decode(cursor, aware, datetime.fromisoformat) if cursor is not None else None
+    after = decode(cursor, aware, wall) if cursor is not None else None
     # A page is computed from where the one before ended.
     found = State.of(row).series().between(max(begin, after[0]) if after else begin, end)
     page = list(islice((one for one in found if after is None or one.place > after), limit + 1))

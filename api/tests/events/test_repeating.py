@@ -138,6 +138,21 @@ async def test_when_the_start_moves_what_was_left_out_stays_left_out(ann: Any, m
     assert await starts(ann, event) == ["2031-03-28T10:00:00Z", "2031-03-30T09:00:00Z", "2031-03-31T09:00:00Z"]
 
 
+async def test_the_ends_of_time_do_no_harm(ann: Any, make: Make) -> None:
+    def at(wall: str, zone: str) -> dict[str, str]:
+        return {"date_time": wall, "time_zone": zone}
+
+    eternal = await make(start=at("0002-01-01T00:00:00", "Asia/Tokyo"), end=at("9998-12-31T00:00:00", "Pacific/Midway"))
+    assert await starts(ann, eternal) == [eternal["starts_at"]]
+    far = await make(recurrence=["RRULE:FREQ=YEARLY;UNTIL=99970101", "RDATE:99900101T090000"])
+    late = {"start": at("9000-01-01T09:00:00", BERLIN), "end": at("9000-01-01T10:00:00", BERLIN)}
+    answer = await change(ann, far, **late)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/recurrence")
+    edge = "?from=9998-12-30T00:00:00-12:00&to=9998-12-31T23:59:59-12:00"
+    assert len((await occurrences(ann, eternal, edge))["items"]) == 1
+    assert (await occurrences(ann, eternal, "?from=0002-01-01T00:00:00%2B12:00&to=0002-01-01T00:00:00Z"))["items"]
+
+
 async def test_an_event_is_over_with_its_last_occurrence(ann: Any, make: Make, connection: Connection) -> None:
     """Its own end says when the first is. Pruning, deliveries and free/busy go by the last."""
 
