@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from .conftest import Log, Make
+from .test_calendars import calendar, component
 
 BERLIN = "Europe/Berlin"
 SPRING = "?from=2031-03-20T00:00:00Z&to=2031-05-01T00:00:00Z"
@@ -62,18 +63,20 @@ async def test_whole_days(ann: Any, make: Make) -> None:
     ]
 
 
-async def test_pages_have_each_occurrence_once(ann: Any, make: Make) -> None:
+@pytest.mark.parametrize("limit", [1, 7])
+async def test_pages_have_each_occurrence_once(ann: Any, make: Make, limit: int) -> None:
+    """Also two that start at one instant: on the night in which 2:00 is 3:00."""
     event = await make(recurrence=["RRULE:FREQ=DAILY;BYHOUR=2,3,9;BYMINUTE=0,30;COUNT=40"])
     whole = (await occurrences(ann, event, f"{SPRING}&limit=200"))["items"]
     assert len(whole) == 40
     found: list[Any] = []
     cursor = ""
     while True:
-        page = await occurrences(ann, event, f"{SPRING}&limit=7{cursor}")
+        page = await occurrences(ann, event, f"{SPRING}&limit={limit}{cursor}")
         found += page["items"]
         if page["next_cursor"] is None:
             break
-        assert len(page["items"]) == 7
+        assert len(page["items"]) == limit
         cursor = f"&cursor={page['next_cursor']}"
     assert found == whole
 
@@ -191,3 +194,14 @@ async def test_a_file_says_how_an_event_repeats(ann: Any, make: Make) -> None:
     event = await make(recurrence=lines)
     file = (await ann.get(f"/events/{event['id']}.ics")).text
     assert [line for line in file.split("\r\n") if line in lines] == lines
+
+
+async def test_a_file_that_was_imported_is_given_back_with_the_rule_it_was_given_here(ann: Any) -> None:
+    repeating = component("RRULE:FREQ=DAILY", "EXDATE:20310329T090000Z", uid="1")
+    headers = {"Content-Type": "text/calendar"}
+    assert (await ann.post("/events/import", content=calendar(repeating), headers=headers)).status_code == 200
+    [event] = (await ann.get("/events")).json()["items"]
+    assert "RRULE:FREQ=DAILY" in (await ann.get(f"/events/{event['id']}.ics")).text
+    await change(ann, event, recurrence=["RRULE:FREQ=WEEKLY"])
+    file = (await ann.get(f"/events/{event['id']}.ics")).text.split("\r\n")
+    assert [line for line in file if line.startswith(("RRULE", "EXDATE"))] == ["RRULE:FREQ=WEEKLY"]
