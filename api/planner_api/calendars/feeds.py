@@ -117,7 +117,6 @@ def _version(rows: Sequence[Row[Any]]) -> str:
     return str(rows[0][-1]) if rows else ""
 
 
-def _exported(row: Row[Any]) -> Exported:
-    columns: list[Any] = list(row[:-2])
-    people: str | None = row[-2]
+def _exported(row: Sequence[Any]) -> Exported:
+    *columns, people, _ = row
     return Exported(*columns, from_json(people) if people else [])

@@ -8,6 +8,7 @@ zone, or in one whose VTIMEZONE is kept too.
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from planner_common.zones import named
@@ -30,14 +31,20 @@ class Component:
     """A VEVENT: its properties by name, as lines, and the lines of its alarms and of other components within it."""
 
     properties: list[tuple[str, str]] = field(default_factory=list)
+    by_name: dict[str, list[str]] = field(default_factory=dict)
     alarms: list[str] = field(default_factory=list)
     inner: list[str] = field(default_factory=list)
 
+    def add(self, name: str, line: str) -> None:
+        self.properties.append((name, line))
+        self.by_name.setdefault(name, []).append(line)
+
     def lines(self, name: str) -> list[str]:
-        return [line for known, line in self.properties if known == name]
+        return self.by_name.get(name, [])
 
     def value(self, name: str) -> str:
-        return next((parts(line)[1].strip() for line in self.lines(name)), "")
+        lines = self.by_name.get(name)
+        return parts(lines[0])[1].strip() if lines else ""
 
     @property
     def version(self) -> tuple[int, str]:
@@ -76,8 +83,8 @@ def cut(source: str) -> Source:
         if one is event or not occurrence:
             continue
         if not one.value("DTSTART"):  # RFC 5546 §3.2.5: the cancellation of an occurrence need not say when it was
-            one.properties.append(("DTSTART", f"DTSTART{one.lines('RECURRENCE-ID')[0][len('RECURRENCE-ID') :]}"))
-            one.properties.append(("STATUS", "STATUS:CANCELLED"))
+            one.add("DTSTART", f"DTSTART{one.lines('RECURRENCE-ID')[0][len('RECURRENCE-ID') :]}")
+            one.add("STATUS", "STATUS:CANCELLED")
         if occurrence not in newest or newest[occurrence].version < one.version:
             newest[occurrence] = one
     return Source(event, list(newest.values()), zones)
@@ -123,13 +130,13 @@ def _component(block: list[str]) -> Component:
         if depth:
             within.append(line)
         else:
-            name = min(line.partition(":")[0], line.partition(";")[0], key=len).upper()
-            component.properties.append((name, line))
+            component.add(line.partition(":")[0].partition(";")[0].upper(), line)
         if line.startswith("END:"):
             depth -= 1
     return component
 
 
+@lru_cache(maxsize=256)
 def tzid_parameter(zone: str) -> str:
     return f';TZID="{zone}"' if set(zone) & set(":;,") else f";TZID={zone}"
 
