@@ -117,6 +117,6 @@ def _version(rows: Sequence[Row[Any]]) -> str:
     return str(rows[0][-1]) if rows else ""
 
 
-def _exported(row: Sequence[Any]) -> Exported:
+def _exported(row: Iterable[Any]) -> Exported:
     *columns, people, _ = row
-    return Exported(*columns, from_json(people) if people else [])
+    return Exported._make([*columns, from_json(people) if people else []])

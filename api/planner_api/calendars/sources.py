@@ -15,7 +15,7 @@ from planner_common.zones import named
 
 from planner_api.calendars.lines import clean, parts
 
-CONTENT = re.compile(r"""\s*([A-Za-z0-9-]+)\s*((?:;[A-Za-z0-9-]+=(?:"[^"]*"|[^":;])*)*:.*)""", re.DOTALL)
+CONTENT = re.compile(r"""\s*([A-Za-z0-9-]+)\s*((?:;[\w.-]+=(?:"[^"]*"|[^":;])*)*:.*)""", re.DOTALL)
 TZID = re.compile(r';TZID=("[^"]*"|[^;:]*)', re.IGNORECASE)
 TIMES = frozenset({"DTSTART", "DTEND", "RECURRENCE-ID", "EXDATE", "RDATE"})
 UNNAMED = "unnamed"
