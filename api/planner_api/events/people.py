@@ -34,6 +34,11 @@ def distinct(people: Iterable[Person]) -> list[Person]:
     return list(found.values())
 
 
+CROWD = 100
+ENDS_AT = f"CASE WHEN {{added}} > {CROWD} THEN timestamptz '9999-12-31 00:00+00' ELSE {{end}} END"
+"""What `participants.ends_at` begins with. More people than a crowd, added at once, are never passed over: the event is
+one row more for each of them, and to move it to a later end must not write a row for each."""
+
 INVITE = text(f"""
     WITH person AS MATERIALIZED (
         SELECT p.*
@@ -62,7 +67,8 @@ INVITE = text(f"""
         RETURNING id, event_id
     ), participant AS (
         INSERT INTO participants (event_id, person_id, email, name, role, since_change, ends_at)
-        SELECT person.event_id, person.person_id, person.email, person.name, person.role, change.id, event.ends_at
+        SELECT person.event_id, person.person_id, person.email, person.name, person.role, change.id,
+               {ENDS_AT.format(added="event.added", end="event.ends_at")}
           FROM person JOIN change ON change.event_id = person.event_id JOIN event ON event.id = person.event_id
          ORDER BY person.position
     )

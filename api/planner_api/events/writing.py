@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from planner_api.database import Row, fetch, is_away
-from planner_api.events.people import Person
+from planner_api.events.people import ENDS_AT, Person
 from planner_api.events.reading import EVENT, NAMED, ORGANIZER
 from planner_api.events.recording import AUTHOR_COLUMNS, LOG, LOGGED, LOGGED_EACH, Author, encoded
 from planner_api.events.state import State
@@ -50,7 +50,9 @@ CREATE = f"""
         RETURNING id, event_id
     ), participant AS (
         INSERT INTO participants (event_id, person_id, email, name, role, since_change, ends_at)
-        SELECT change.event_id, p.person_id, p.email, p.name, p.role, change.id, COALESCE(input.over_at, input.ends_at)
+        SELECT change.event_id, p.person_id, p.email, p.name, p.role, change.id, {
+    ENDS_AT.format(added="jsonb_array_length(input.people)", end="COALESCE(input.over_at, input.ends_at)")
+}
           FROM change JOIN input ON input.id = change.event_id
          CROSS JOIN jsonb_to_recordset(input.people) AS p (person_id uuid, email text, name text, role text)
     )

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from planner_api.events.people import CROWD
 from planner_api.free_busy.asking import OCCUPIED
 from planner_api.schemas.times import Time
 from sqlalchemy import Connection, Engine, event, text
@@ -372,3 +373,17 @@ async def test_one_statement_for_all(app: FastAPI, ann: Person) -> None:
     finally:
         event.remove(engine, "before_cursor_execute", note)
     assert len(statements) == 1
+
+
+async def test_to_move_a_crowd_writes_no_row_of_theirs(
+    ann: Person, bob: Person, make: Make, connection: Connection
+) -> None:
+    """Only who is added with few others knows when the event ends: a move must not write a million rows."""
+    crowd = [{"email": f"guest-{number}@example.org"} for number in range(CROWD)]
+    event = await make(ann, hours("09:00", "10:00"), participants=[*crowd, {"email": bob.email}])
+    rows = text("SELECT id, ends_at, xmin::text FROM participants ORDER BY id")
+    before = connection.execute(rows).all()
+    later = hours("09:00", "10:00", "2041-05-06")
+    assert (await ann.patch(f"/events/{event}", json=later, headers={"If-Match": "*"})).status_code == 200
+    assert connection.execute(rows).all() == before
+    assert len(before) == CROWD + 1
