@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
+from starlette.types import ASGIApp
 
 from planner_api import description, errors
 from planner_api.database import DatabaseAwayError, make_engine, show
@@ -96,6 +98,10 @@ async def docs() -> HTMLResponse:
 
 
 class Application(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        surrounded = partial(Requests, templates=templates(self))
+        return Directly(super().build_middleware_stack(), [*direct_routes(self)], surrounded)
+
     def openapi(self) -> dict[str, Any]:
         """The description of the API."""
         if self.openapi_schema is None:
@@ -136,6 +142,9 @@ async def running(
     state.streams.start()
     if presence:
         presence.start()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
     try:
         with state.streams.ended_by_signals():
             yield
@@ -186,7 +195,6 @@ def create_app(settings: Settings, presence: Presence | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, handle_http_error)
     for kind in (RequestValidationError, DBAPIError, PostgresError, InterfaceError, DatabaseAwayError):
         app.add_exception_handler(kind, errors.handle)
-    app.add_middleware(Directly, routes=[*direct_routes(app)])
     app.add_middleware(Requests, templates=templates(app))
     return app
 

@@ -50,29 +50,44 @@ class Direct:
     def find(self, path: str) -> re.Match[str] | None:
         return self._pattern.fullmatch(path)
 
-    async def answer(self, ids: Sequence[str], scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self._route
         request = Request(scope, receive)
         await identify(request)
         await scope["app"].state.rate_limits.check(request, self._name)
-        response = await self._answer(request, allowed(request), *ids)
+        response = await self._answer(request, allowed(request), *scope["ids"])
         await response(scope, receive, send)
 
 
 class Directly:
-    """Stands before an application's routes, and takes from some of them what is plain. Within `Requests`, which makes
-    problems of errors."""
+    """Stands before all that FastAPI does with a request, and takes what is plain of some routes.
 
-    def __init__(self, app: ASGIApp, routes: Sequence[Direct]) -> None:
-        self._app = app
-        self._routes = routes
+    `surrounded`: what surrounds every answer, around this one, which makes problems of errors.
+    """
+
+    def __init__(self, otherwise: ASGIApp, routes: Sequence[Direct], surrounded: Callable[[ASGIApp], ASGIApp]) -> None:
+        self._otherwise = otherwise
+        self._routes = [(route, surrounded(route)) for route in routes]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]:
-            for route in self._routes:
+            for route, app in self._routes:
                 if (found := route.find(scope["path"])) is not None:
-                    return await route.answer(found.groups(), scope, receive, send)
-        return await self._app(scope, receive, send)
+                    scope["ids"] = found.groups()
+                    return await app(scope, receive, send)
+        return await self._otherwise(scope, receive, send)
+
+
+class Json(Response):
+    """An answer whose JSON is made already."""
+
+    def __init__(self, body: bytes, etag: str | None = None) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = body
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+        if etag is not None:
+            self.raw_headers.append((b"etag", etag.encode()))
 
 
 def direct_routes(app: FastAPI) -> Iterator[Direct]:

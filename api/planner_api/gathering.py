@@ -24,7 +24,8 @@ class Gathering(Generic[HeldT, AskedT, AnswerT]):
 
     `hold` gives what they are asked by, such as a connection, which is kept as long as there are more of them. `ask`
     answers many, in their order, where an answer may be an exception; whatever it raises, all of them are told. No more
-    than `at_most` go together.
+    than `at_most` go together. There are as many round trips at a time as `lanes`: with one, either this process or the
+    other would do nothing while everybody waits for the other.
     """
 
     def __init__(
@@ -33,22 +34,28 @@ class Gathering(Generic[HeldT, AskedT, AnswerT]):
         hold: Callable[[], AbstractAsyncContextManager[HeldT]],
         ask: Callable[[HeldT, Sequence[AskedT]], Awaitable[Sequence[AnswerT | Exception]]],
         at_most: int,
+        lanes: int = 1,
     ) -> None:
         self._name = name
         self._hold = hold
         self._ask = ask
         self._at_most = at_most
+        self._lanes = lanes
         self._waiting: list[tuple[AskedT, asyncio.Future[AnswerT]]] = []
-        self._asking: asyncio.Task[None] | None = None
+        self._asking = 0
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself would forget them
 
     async def __call__(self, asked: AskedT) -> AnswerT:
         """The answer to one question. Who stops waiting for it does not keep it from being asked."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[AnswerT] = loop.create_future()
         self._waiting.append((asked, future))
-        if self._asking is None:
-            # Begins in the loop's next turn, with what came in this one; in a context of nobody's.
-            self._asking = loop.create_task(self._ask_all(), context=Context())
+        # A task begins in the loop's next turn, with what came in this one; in a context of nobody's.
+        if len(self._waiting) == 1 and self._asking < self._lanes:
+            self._asking += 1
+            task = loop.create_task(self._ask_all(), context=Context())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         with tracing.step(self._name):
             return await future
 
@@ -70,7 +77,7 @@ class Gathering(Generic[HeldT, AskedT, AnswerT]):
                         _, futures = self._take()
                     _tell(futures, [error] * len(futures))
         finally:
-            self._asking = None
+            self._asking -= 1  # with nobody waiting, and before anybody can
 
 
 def _tell(futures: Sequence[asyncio.Future[AnswerT]], answers: Sequence[AnswerT | Exception]) -> None:

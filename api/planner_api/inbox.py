@@ -15,33 +15,32 @@ from planner_api.database import Row, fetch
 from planner_api.schemas.common import rfc3339
 from planner_api.schemas.notifications import NotificationOut
 
-# Completes rows of `n`, a relation of notifications, with what they show. `later` keeps from people who have left an
-# event what happens to it afterwards: it finds what title, start and status were when they were told. Its condition on
-# `member` is checked before it reads a row, so it costs the others nothing.
+# Completes rows of `n`, a relation of notifications, with what they show. Who has left an event does not learn what
+# happens to it afterwards: for them the last member of `of_all` is what title, start and status were when they were
+# told. For the others it is not looked for.
 SHOWN = """
     SELECT {more}, n.id, CAST(n.created_at AT TIME ZONE 'UTC' AS text) AS created_at,
            CAST(n.read_at AT TIME ZONE 'UTC' AS text) AS read_at,
            CAST(json_build_array(
-               c.kind, c.revision, c.diff, e.id, COALESCE(later.title, e.title), COALESCE(later.status, e.status),
-               later.start, e.starts_at, e.all_day, actor.name, reader.locale, reader.time_zone
+               c.kind, c.revision, c.diff, e.id, e.title, e.status, e.starts_at, e.all_day,
+               actor.name, reader.locale, reader.time_zone,
+               CASE WHEN e.organizer_id = reader.id OR EXISTS (
+                   SELECT FROM participants p
+                    WHERE p.event_id = e.id AND p.person_id = n.person_id AND p.until_change IS NULL
+               ) THEN NULL ELSE (
+                   SELECT json_build_array(
+                              (array_agg(l.diff->'title'->>0 ORDER BY l.revision) FILTER (WHERE l.diff ? 'title'))[1],
+                              (array_agg(l.diff->'start'->0 ORDER BY l.revision) FILTER (WHERE l.diff ? 'start'))[1],
+                              (array_agg(l.diff->'status'->>0 ORDER BY l.revision) FILTER (WHERE l.diff ? 'status'))[1]
+                          )
+                     FROM changes l WHERE l.event_id = c.event_id AND l.revision > c.revision
+               ) END
            ) AS text) AS of_all
       FROM n
       JOIN changes c ON c.id = n.change_id
       JOIN events e ON e.id = c.event_id
       JOIN accounts reader ON reader.person_id = n.person_id
       LEFT JOIN accounts actor ON actor.person_id = c.actor
-      CROSS JOIN LATERAL (
-          SELECT e.organizer_id = reader.id OR EXISTS (
-              SELECT FROM participants p
-               WHERE p.event_id = e.id AND p.person_id = n.person_id AND p.until_change IS NULL
-          ) AS inside
-      ) member
-      CROSS JOIN LATERAL (
-          SELECT (array_agg(l.diff->'title'->>0 ORDER BY l.revision) FILTER (WHERE l.diff ? 'title'))[1] AS title,
-                 (array_agg(l.diff->'start'->0 ORDER BY l.revision) FILTER (WHERE l.diff ? 'start'))[1] AS start,
-                 (array_agg(l.diff->'status'->>0 ORDER BY l.revision) FILTER (WHERE l.diff ? 'status'))[1] AS status
-            FROM changes l WHERE NOT member.inside AND l.event_id = c.event_id AND l.revision > c.revision
-      ) later
 """
 
 # Of a change's diff, who else was added or removed is not the reader's business.
@@ -77,7 +76,7 @@ def as_json(row: Row) -> str:
 
 def reader_of(row: Row) -> Reader:
     """Who reads it."""
-    *_, locale, time_zone = from_json(row["of_all"])
+    *_, locale, time_zone, _ = from_json(row["of_all"])
     return Reader(locale, time_zone)
 
 
@@ -92,7 +91,9 @@ def _members(of_all: str) -> str:
 
     They are made of nothing but the argument, so what was made once is right whenever that comes again.
     """
-    kind, revision, diff, event, title, status, start, starts_at, all_day, actor, locale, zone = from_json(of_all)
+    kind, revision, diff, event, title, status, starts_at, all_day, actor, locale, zone, was = from_json(of_all)
+    old_title, start, old_status = was or (None, None, None)
+    title, status = old_title or title, old_status or status
     begins = _start(start, datetime.fromisoformat(starts_at), all_day=all_day)
     at = begins if isinstance(begins, datetime) else datetime(begins.year, begins.month, begins.day, tzinfo=UTC)
     told = told_as(kind)

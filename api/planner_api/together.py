@@ -16,6 +16,8 @@ AnswerT = TypeVar("AnswerT")
 
 AT_MOST = 50
 """How many requests one statement is for."""
+LANES = 2
+"""How many statements of a kind are under way at a time."""
 
 
 class Together:
@@ -25,7 +27,7 @@ class Together:
         def gathering(
             ask: Callable[[AsyncConnection, Sequence[AskedT]], Awaitable[Sequence[AnswerT | Exception]]],
         ) -> Gathering[AsyncConnection, AskedT, AnswerT]:
-            return Gathering(ask.__name__, partial(connect, engine), ask, AT_MOST)
+            return Gathering(ask.__name__, partial(connect, engine), ask, AT_MOST, LANES)
 
         self.access = gathering(reading.accesses)
         self.create = gathering(writing.create_each)

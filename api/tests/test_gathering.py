@@ -103,3 +103,33 @@ async def test_who_gives_up_keeps_nobody_else_from_an_answer(
     oracle.may_answer.set()
     assert await patient == 4
     assert (await asyncio.gather(impatient, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+
+
+async def test_with_two_lanes_two_are_asked_at_a_time(oracle: Oracle) -> None:
+    gathering: Gathering[Oracle, int, int] = Gathering("double", oracle.hold, oracle.double, at_most=10, lanes=2)
+    oracle.may_answer.clear()
+    answers = []
+    for number in range(6):
+        answers.append(asyncio.create_task(gathering(number)))
+        while not oracle.asked or (number < 2 and number not in oracle.asked[-1]):
+            await oracle.is_asked.wait()
+            await asyncio.sleep(0)
+    assert oracle.asked == [[0], [1]]
+    oracle.may_answer.set()
+    assert await asyncio.gather(*answers) == [0, 2, 4, 6, 8, 10]
+    assert oracle.asked == [[0], [1], [2, 3, 4, 5]]
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_nobody_is_forgotten(oracle: Oracle, lanes: int) -> None:
+    """Whenever a question comes, also just when the last ones have been answered."""
+    gathering: Gathering[Oracle, int, int] = Gathering("double", oracle.hold, oracle.double, at_most=3, lanes=lanes)
+
+    async def client(number: int) -> None:
+        for turn in range(50):
+            assert await gathering(number) == 2 * number
+            for _ in range((number * turn) % 4):
+                await asyncio.sleep(0)
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(client(number) for number in range(7)))

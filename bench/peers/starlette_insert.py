@@ -5,20 +5,16 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import UUID
 
 import asyncpg
 from planner_api.events.writing import CREATE
-from sqlalchemy.dialects.postgresql import asyncpg as dialect
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-COMPILED = CREATE.compile(dialect=dialect.dialect())  # type: ignore[no-untyped-call]
-STATEMENT, NAMES = str(COMPILED), COMPILED.positiontup
-ORGANIZER = UUID(os.environ["ORGANIZER"])
-PERSON = UUID(os.environ["PERSON"])
+ORGANIZER = os.environ["ORGANIZER"]
+PERSON = os.environ["PERSON"]
 
 
 @asynccontextmanager
@@ -44,10 +40,13 @@ async def create(request: Request) -> JSONResponse:
         "ends_at": end["date_time"] + "Z",
         "reminders": [],
         "people": people,
+        "recurrence": [],
+        "organizer": ORGANIZER,
+        "actor": PERSON,
+        "notify": True,
     }
     async with request.app.state.pool.acquire() as connection:
-        values = {"events": json.dumps([event]), "organizer": ORGANIZER, "actor": PERSON, "notify": True}
-        row = await connection.fetchrow(STATEMENT, *(values.get(name) for name in NAMES))
+        row = await connection.fetchrow(CREATE, json.dumps([event]))
     return JSONResponse({"id": str(row["id"]), "revision": 1, **body}, 201)
 
 

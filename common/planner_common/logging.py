@@ -14,8 +14,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
+
+from pydantic_core import to_json
 
 from planner_common import tracing
 from planner_common.absent import without
@@ -38,30 +41,25 @@ def configure_logging(settings: Settings, service: str) -> None:
     """Send structlog's and the standard library's lines to standard output, in one form, marked with the service."""
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stdout.isatty())
 
-    def add_service(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        event.setdefault("service", service)
+    def stamp(_logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        if tracing.on:
+            event.update(tracing.trace_ids())
+        event["level"] = method
+        event["timestamp"] = f"{datetime.now(UTC).isoformat()[:-6]}Z"
+        if as_json:
+            event.setdefault("service", service)
         return event
 
     def drop_colours(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         event.pop("color_message", None)  # uvicorn's messages come twice
         return event
 
-    def add_trace(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        if tracing.on:
-            event.update(tracing.trace_ids())
-        return event
-
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        add_trace,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    shared: list[structlog.typing.Processor] = [structlog.contextvars.merge_contextvars, stamp]
     if as_json:
-        shared += [add_service, structlog.processors.ExceptionRenderer(_traceback)]
+        shared.append(structlog.processors.ExceptionRenderer(_traceback))
     shared.append(_discreet)
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(lambda event, **_: encode(event))
+        as_line
         if as_json
         else structlog.dev.ConsoleRenderer(
             colors=True,
@@ -116,7 +114,11 @@ class Output:
     debug = info = warning = error = critical = exception = msg
 
 
-encode = json.JSONEncoder(default=repr).encode
+def as_line(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
+    try:
+        return to_json(event, fallback=repr).decode()
+    except ValueError:  # half a character, which is no UTF-8
+        return json.dumps(event, default=repr)
 
 
 def _log_the_end(kind: type[BaseException], error: BaseException | None, at: TracebackType | None) -> None:

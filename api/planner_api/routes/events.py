@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from planner_api.database import Row, connect
 from planner_api.dependencies import SHARED, Caller, CallerDep, ConnectionDep, transaction_of
-from planner_api.direct import directly
+from planner_api.direct import Json, directly
 from planner_api.errors import invalid, not_found, problems
 from planner_api.events import reading, waitlist, writing
 from planner_api.events.dependencies import ETAG, LOCATION, AuthorDep, IfMatch, IfNoneMatch
@@ -138,7 +138,7 @@ async def show_event(
         shared = event.model_dump_json(exclude=OWN).encode()
         await state.cache.put(cache_key(event_id, revision, event.updated_at), shared)
         content = with_own(shared, row)
-    return Response(content, headers={"ETag": reading.etag(revision)}, media_type="application/json")
+    return Json(content, reading.etag(revision))
 
 
 NEAR = metrics.cache_reads.labels("near")

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, func, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from planner_api.dependencies import Caller, CallerDep, ConnectionDep
-from planner_api.direct import directly
+from planner_api.direct import Json, directly
 from planner_api.errors import Problem, not_found, problems
 from planner_api.inbox import Page, as_json
 from planner_api.pagination import LIMIT, CursorQuery, LimitQuery, decode, encode
@@ -47,8 +47,7 @@ async def newest(
     rows = await ask(Page(caller.person_id, before, limit + 1))
     cursor = json.dumps(encode(str(rows[limit - 1]["id"])) if len(rows) > limit else None)
     items = ",".join([as_json(row) for row in rows[:limit]])
-    content = f'{{"items":[{items}],"next_cursor":{cursor}}}'
-    return Response(content, media_type="application/json")
+    return Json(f'{{"items":[{items}],"next_cursor":{cursor}}}'.encode())
 
 
 @router.get("", response_model=NotificationList, responses=problems(401, 403))
@@ -67,7 +66,7 @@ async def list_notifications(
 
 async def count(request: Request, caller: Caller) -> Response:
     unread = await request.app.state.together.unread(caller.person_id)
-    return Response(to_json({"unread": unread}), media_type="application/json")
+    return Json(to_json({"unread": unread}))
 
 
 @router.get("/count", response_model=UnreadCount, responses=problems(401, 403))
