@@ -56,5 +56,7 @@ def run(plan: Plan) -> Iterator[Row]:
             LIMIT: by_hand,
             USUAL: lambda: told(Requests(system.folder, port, plain, few, status=201)),
         }
+        for contestant in contestants.values():
+            contestant()  # whatever the first requests take longer for
         samples = in_turns(contestants, plan.rounds)
         yield Row("burst", f"{events:,} events × {PEOPLE}", "notifications/s", samples, goals=[Goal(USUAL, ratio=20)])

@@ -62,11 +62,11 @@ from planner_api.waker import Waker
 
 BASE = "/api/v1"
 
-# One line for each noun.
+# One line for each noun. Each request looks through them in this order.
 ROUTERS: list[APIRouter] = [
-    accounts.router,
     calendars.router,  # before events: `/events/{id}.ics` is no id
     events.router,
+    accounts.router,
     history.router,
     imports.router,
     occurrences.router,

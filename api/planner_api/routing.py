@@ -16,7 +16,7 @@ from planner_api import idempotency, rehearsal
 from planner_api.authentication import identify
 from planner_api.dependencies import logged_in, logged_in_in_person
 from planner_api.errors import Problem, handle, invalid, problems, too_large, unparsable
-from planner_api.events.dependencies import dry_run
+from planner_api.events.dependencies import author_of, quiet_author_of
 from planner_api.limits import UNMATCHED, name_of
 from planner_api.tokens import ACCOUNT, Caller
 
@@ -95,7 +95,7 @@ class Route(APIRoute):
     @cached_property
     def rehearses(self) -> bool:
         """Whether it takes `dry_run`."""
-        return dry_run in asked_for(self.dependant)
+        return not {author_of, quiet_author_of}.isdisjoint(asked_for(self.dependant))
 
     @cached_property
     def scopes(self) -> frozenset[str]:
@@ -134,7 +134,7 @@ class Route(APIRoute):
                         415, "unsupported-media-type", "Unsupported media type", f"The body must be {media_type}."
                     )
             json_request = JsonRequest(scope, request.receive)
-            if self.rehearses and rehearsal.wanted(request):
+            if scope["query_string"] and self.rehearses and rehearsal.wanted(request):
                 return await rehearsal.rehearse(json_request, handle)
             if (key := self.key_of(request)) is not None:
                 return await idempotency.once(

@@ -1,6 +1,7 @@
 """Who a notification is for: a person, known by e-mail address, with an account or without."""
 
 import hashlib
+from functools import lru_cache
 from uuid import UUID
 
 
@@ -12,6 +13,7 @@ def normalize_email(email: str) -> str:
     return email.strip().lower()
 
 
+@lru_cache(maxsize=10_000)  # the same people are invited again and again
 def person_id(email: str) -> UUID:
     """The id of the person behind an address: a UUIDv8 (RFC 9562 §5.8) made of the SHA-256 of the normalised address.
 

@@ -17,15 +17,13 @@ ETAG = {"ETag": {"description": "The event's revision, in quotes.", "schema": {"
 LOCATION = {"Location": {"description": "Where it is.", "schema": {"type": "string", "format": "uri-reference"}}}
 
 
-async def dry_run(dry_run: DryRunQuery = False) -> bool:
-    """Marks a route as one whose requests `rehearsal` rolls back, if that is wanted."""
-    return dry_run
-
-
-DryRunDep = Annotated[bool, Depends(dry_run)]
-
-
-async def author_of(request: Request, caller: CallerDep, _: DryRunDep, notify: NotifyQuery = "all") -> Author:
+async def author_of(
+    request: Request,
+    caller: CallerDep,
+    notify: NotifyQuery = "all",
+    dry_run: DryRunQuery = False,  # noqa: ARG001  # it is looked at before
+) -> Author:
+    """Who makes the change. Marks a route as one whose requests `rehearsal` rolls back, if `dry_run` is wanted."""
     scope = request.scope
     made = scope.setdefault("changes", [])
     return Author(caller.account_id, caller.person_id, notify == "all", scope.get("request_id"), made)
@@ -34,8 +32,10 @@ async def author_of(request: Request, caller: CallerDep, _: DryRunDep, notify: N
 AuthorDep = Annotated[Author, Depends(author_of)]
 
 
-async def quiet_author_of(request: Request, caller: CallerDep, _: DryRunDep, notify: NotifyQuery = "none") -> Author:
-    return await author_of(request, caller, _, notify)
+async def quiet_author_of(
+    request: Request, caller: CallerDep, notify: NotifyQuery = "none", dry_run: DryRunQuery = False
+) -> Author:
+    return await author_of(request, caller, notify, dry_run)
 
 
 QuietAuthorDep = Annotated[Author, Depends(quiet_author_of)]
