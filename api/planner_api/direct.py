@@ -79,15 +79,17 @@ class Directly:
 
 
 class Json(Response):
-    """An answer whose JSON is made already."""
+    """An answer whose JSON is made already: of something that is there, or is made now and is at `location`."""
 
-    def __init__(self, body: bytes, etag: str | None = None) -> None:
-        self.status_code = 200
+    def __init__(self, body: bytes, etag: str | None = None, location: str | None = None) -> None:
+        self.status_code = 201 if location else 200
         self.background = None
         self.body = body
         self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
         if etag is not None:
             self.raw_headers.append((b"etag", etag.encode()))
+        if location is not None:
+            self.raw_headers.append((b"location", location.encode()))
 
 
 def direct_routes(app: FastAPI) -> Iterator[Direct]:
