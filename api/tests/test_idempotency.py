@@ -327,7 +327,12 @@ async def test_what_has_no_key_costs_no_statement(ann: Person, app: FastAPI) -> 
 
 OWN_TRANSACTIONS = {"/api/v1/events", "/api/v1/events/import"}
 """Routes that take keys and ask for their transaction themselves (`transaction_of`): each has a test here."""
-SHOWN_ONCE = {"/api/v1/me/tokens", "/api/v1/me/channels", "/api/v1/me/channels/{channel_id}/secret"}
+SHOWN_ONCE = {
+    "/api/v1/me/tokens",
+    "/api/v1/me/calendars",
+    "/api/v1/me/channels",
+    "/api/v1/me/channels/{channel_id}/secret",
+}
 
 
 async def test_openapi_says_where_a_key_is_taken_and_there_it_is(app: FastAPI) -> None:

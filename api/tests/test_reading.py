@@ -43,7 +43,7 @@ def addresses(app: FastAPI, known: dict[str, str]) -> Iterator[tuple[str, str]]:
             continue
         filled = path
         for name in context.param_convertors:
-            filled = filled.replace(f"{{{name}}}", known.get(name, NOBODYS))
+            filled = filled.replace(f"{{{name}}}", known.get(path, known.get(name, NOBODYS)))
         for method in methods:
             yield method, filled + REQUIRED.get(path, "")
 
@@ -65,6 +65,7 @@ async def test_a_get_changes_nothing(
     channel_id = (await ann.post("/me/channels", json=hook)).json()["id"]
     await ann.post("/me/tokens", json={"name": "script", "scopes": ["read"]})
     await ann.put(f"/events/{event_id}/mute")
+    calendar = (await ann.post("/me/calendars", json={"name": "Phone"})).json()["url"]
     notification = connection.execute(
         text("INSERT INTO notifications (change_id, person_id) SELECT id, :person FROM changes RETURNING id"),
         {"person": ann.person_id},
@@ -78,6 +79,7 @@ async def test_a_get_changes_nothing(
         "notification_id": str(notification),
         "delivery_id": str(delivery),
         "token": link,
+        "/calendars/{token}.ics": calendar.rpartition("/")[2].removesuffix(".ics"),
     }
     before = snapshot(connection)
     assert sum(map(len, before.values())) > 8
