@@ -129,7 +129,8 @@ async def fetch(connection: AsyncConnection, statement: str, *values: Any) -> Se
     SQLAlchemy's part would be most of it. It commits by itself unless the connection is in a transaction."""
     raw = (await connection.get_raw_connection()).driver_connection
     assert raw is not None  # noqa: S101  # for mypy
-    rows: Sequence[Row] = await raw.fetch(statement, *values)
+    with tracing.statement(statement):
+        rows: Sequence[Row] = await raw.fetch(statement, *values)
     return rows
 
 

@@ -8,11 +8,9 @@ alone.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import Context
 from typing import Generic, TypeVar
-
-from planner_common import tracing
 
 AskedT = TypeVar("AskedT")
 AnswerT = TypeVar("AnswerT")
@@ -22,21 +20,22 @@ HeldT = TypeVar("HeldT")
 class Gathering(Generic[HeldT, AskedT, AnswerT]):
     """Questions of one kind.
 
-    `hold` gives what they are asked by, such as a connection, which is kept as long as there are more of them. `ask`
-    answers many, in their order, where an answer may be an exception; whatever it raises, all of them are told. No more
-    than `at_most` go together. There are as many round trips at a time as `lanes`: with one, either this process or the
-    other would do nothing while everybody waits for the other.
+    `traced` surrounds the wait of each, in their own trace. `hold` gives what they are asked by, such as a connection,
+    which is kept as long as there are more of them. `ask` answers many, in their order, where an answer may be an
+    exception; whatever it raises, all of them are told. No more than `at_most` go together. There are as many round
+    trips at a time as `lanes`: with one, either this process or the other would do nothing while everybody waits for
+    the other.
     """
 
     def __init__(
         self,
-        name: str,
+        traced: Callable[[], AbstractContextManager[None]],
         hold: Callable[[], AbstractAsyncContextManager[HeldT]],
         ask: Callable[[HeldT, Sequence[AskedT]], Awaitable[Sequence[AnswerT | Exception]]],
         at_most: int,
         lanes: int = 1,
     ) -> None:
-        self._name = name
+        self._traced = traced
         self._hold = hold
         self._ask = ask
         self._at_most = at_most
@@ -56,7 +55,7 @@ class Gathering(Generic[HeldT, AskedT, AnswerT]):
             task = loop.create_task(self._ask_all(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        with tracing.step(self._name):
+        with self._traced():
             return await future
 
     def _take(self) -> tuple[Sequence[AskedT], Sequence[asyncio.Future[AnswerT]]]:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv6Address, ip_address, ip_network
 from itertools import chain
 from typing import Any, TypeVar
 
 from limits.aio.storage import MemoryStorage
+from planner_common import tracing
 from planner_common.settings import Settings
 from redis.commands.core import AsyncScript
 from slowapi import Limiter
@@ -145,7 +147,7 @@ class RateLimits:
         self._client = make_client(settings.limits(), one_connection=True)
         script = self._client.register_script(COUNT)
         self._shared: Gathering[AsyncScript, tuple[str, int], int] = Gathering(
-            "rate limits", lambda: nullcontext(script), self._count_all, AT_MOST
+            partial(tracing.redis, self._client.evalsha), lambda: nullcontext(script), self._count_all, AT_MOST
         )
         self._own = MemoryStorage()
         self._default, self._declared = limiter.resolve(settings)

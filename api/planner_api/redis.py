@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
 from contextvars import Context
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from planner_common import metrics, tracing
@@ -114,7 +115,7 @@ class Cache:
         self._guard = guard
         self._seconds = seconds
         self._read: Gathering[Redis, str, bytes | None] = Gathering(
-            "cache", lambda: nullcontext(client), self._get, AT_MOST
+            partial(tracing.redis, client.mget), lambda: nullcontext(client), self._get, AT_MOST
         )
 
     async def _get(self, client: Redis, keys: Sequence[str]) -> Sequence[bytes | None]:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from planner_common import tracing
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from planner_api import inbox
@@ -25,12 +26,13 @@ class Together:
 
     def __init__(self, engine: AsyncEngine) -> None:
         def gathering(
+            statement: str,
             ask: Callable[[AsyncConnection, Sequence[AskedT]], Awaitable[Sequence[AnswerT | Exception]]],
         ) -> Gathering[AsyncConnection, AskedT, AnswerT]:
-            return Gathering(ask.__name__, partial(connect, engine), ask, AT_MOST, LANES)
+            return Gathering(partial(tracing.statement, statement), partial(connect, engine), ask, AT_MOST, LANES)
 
-        self.access = gathering(reading.accesses)
-        self.create = gathering(writing.create_each)
-        self.newest = gathering(inbox.newest)
-        self.newest_unread = gathering(inbox.newest_unread)
-        self.unread = gathering(inbox.unread)
+        self.access = gathering(reading.ACCESSES, reading.accesses)
+        self.create = gathering(writing.CREATE, writing.create_each)
+        self.newest = gathering(inbox.NEWEST, inbox.newest)
+        self.newest_unread = gathering(inbox.NEWEST_UNREAD, inbox.newest_unread)
+        self.unread = gathering(inbox.UNREAD, inbox.unread)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import pytest
 from planner_api.gathering import Gathering
@@ -42,7 +42,7 @@ def oracle() -> Oracle:
 
 @pytest.fixture
 def gathering(oracle: Oracle) -> Gathering[Oracle, int, int]:
-    return Gathering("double", oracle.hold, oracle.double, at_most=10)
+    return Gathering(nullcontext, oracle.hold, oracle.double, at_most=10)
 
 
 async def test_what_comes_in_one_turn_goes_together(oracle: Oracle, gathering: Gathering[Oracle, int, int]) -> None:
@@ -106,7 +106,7 @@ async def test_who_gives_up_keeps_nobody_else_from_an_answer(
 
 
 async def test_with_two_lanes_two_are_asked_at_a_time(oracle: Oracle) -> None:
-    gathering: Gathering[Oracle, int, int] = Gathering("double", oracle.hold, oracle.double, at_most=10, lanes=2)
+    gathering: Gathering[Oracle, int, int] = Gathering(nullcontext, oracle.hold, oracle.double, at_most=10, lanes=2)
     oracle.may_answer.clear()
     answers = []
     for number in range(6):
@@ -123,7 +123,7 @@ async def test_with_two_lanes_two_are_asked_at_a_time(oracle: Oracle) -> None:
 @pytest.mark.parametrize("lanes", [1, 2])
 async def test_nobody_is_forgotten(oracle: Oracle, lanes: int) -> None:
     """Whenever a question comes, also just when the last ones have been answered."""
-    gathering: Gathering[Oracle, int, int] = Gathering("double", oracle.hold, oracle.double, at_most=3, lanes=lanes)
+    gathering: Gathering[Oracle, int, int] = Gathering(nullcontext, oracle.hold, oracle.double, at_most=3, lanes=lanes)
 
     async def client(number: int) -> None:
         for turn in range(50):

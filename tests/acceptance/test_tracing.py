@@ -100,8 +100,8 @@ async def test_one_request_is_one_trace(system: System, collector: Collector) ->
     with system.connect() as database:
         kept = database.execute("SELECT traceparent FROM changes WHERE event_id = %s", [event]).fetchone()
     assert kept == (f"00-{trace}-{server.id}-01",)
-    assert f'"trace_id": "{trace}"' in system.log("worker", 1000)
-    assert f'"trace_id": "{trace}"' in system.log("api", 1000)
+    assert f'"trace_id":"{trace}"' in system.log("worker", 1000)
+    assert f'"trace_id":"{trace}"' in system.log("api", 1000)
 
 
 async def test_what_a_message_has_together_is_in_each_trace_and_linked(system: System, collector: Collector) -> None:

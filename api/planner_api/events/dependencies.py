@@ -26,7 +26,7 @@ async def author_of(
     """Who makes the change. Marks a route as one whose requests `rehearsal` rolls back, if `dry_run` is wanted."""
     scope = request.scope
     made = scope.setdefault("changes", [])
-    return Author(caller.account_id, caller.person_id, notify == "all", scope.get("request_id"), made)
+    return Author(caller.account_id, caller.person_id, notify == "all", scope.get("request_id"), made=made)
 
 
 AuthorDep = Annotated[Author, Depends(author_of)]

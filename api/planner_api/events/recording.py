@@ -24,6 +24,8 @@ class Author:
     person_id: UUID
     notify: bool
     request_id: str | None
+    traceparent: str | None = field(default_factory=tracing.traceparent)
+    """Of the request's span: it is asked now, for what is written together is written in a context of nobody's."""
     made: list[tuple[int, UUID]] = field(default_factory=list)
     """Changes that were made, with their events: what the request's line in the log names."""
 
@@ -32,7 +34,7 @@ class Author:
             "actor": self.person_id,
             "notify": self.notify,
             "request_id": self.request_id,
-            "traceparent": tracing.traceparent(),
+            "traceparent": self.traceparent,
         }
 
     def columns(self) -> dict[str, Any]:

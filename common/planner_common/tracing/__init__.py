@@ -61,6 +61,11 @@ def step(name: str) -> AbstractContextManager[None]:
     return _spans().step(name) if on else NOTHING
 
 
+def statement(sql: str) -> AbstractContextManager[None]:
+    """A statement that goes past SQLAlchemy."""
+    return _spans().statement(sql) if on else NOTHING
+
+
 def redis(operation: object) -> AbstractContextManager[None]:
     """A command to Redis."""
     return _spans().redis(operation) if on else NOTHING

@@ -200,6 +200,16 @@ def _summary(statement: str) -> str:
     return f"{found[1].split()[0].replace('FROM', 'SELECT')} {found[2]}"
 
 
+def statement(sql: str) -> Any:
+    """One that goes past SQLAlchemy."""
+    summary = _summary(sql)
+    return step(summary, SpanKind.CLIENT, _of_statement(sql, summary))
+
+
+def _of_statement(sql: str, summary: str) -> dict[str, str]:
+    return {"db.system.name": "postgresql", "db.query.text": sql, "db.query.summary": summary}
+
+
 def _before(_connection: Connection, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
     # Threads that ask for a task do not have its context, and a process has one task at a time.
     parent = trace.get_current_span()
@@ -207,9 +217,8 @@ def _before(_connection: Connection, _cursor: Any, statement: str, _parameters: 
         parent = _tasks[0]
     if context is not None and _kept(parent):
         summary = _summary(statement)
-        attributes = {"db.system.name": "postgresql", "db.query.text": statement, "db.query.summary": summary}
         context.planner_span = tracer.start_span(
-            summary, trace.set_span_in_context(parent), SpanKind.CLIENT, attributes
+            summary, trace.set_span_in_context(parent), SpanKind.CLIENT, _of_statement(statement, summary)
         )
 
 
