@@ -1,5 +1,6 @@
 """What the doctor finds, by the name of the check."""
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from planner_common.doctor.examination import examine
 from planner_common.settings import Settings
 
 Look = Callable[..., Finding]
+Fill = Callable[[int], None]
 
 
 @pytest.fixture
@@ -21,3 +23,14 @@ def look(settings: Settings) -> Look:
         return next(finding for finding in findings if finding.check == name)
 
     return look
+
+
+@pytest.fixture
+def fill(monkeypatch: pytest.MonkeyPatch) -> Fill:
+    """`fill(90)`: every disk is that full, in percent, whatever those of this machine are."""
+
+    def fill(percent: int) -> None:
+        usage = type(shutil.disk_usage("/"))(100 * 10**9, percent * 10**9, (100 - percent) * 10**9)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage)
+
+    return fill

@@ -15,7 +15,7 @@ from planner_local.servers import Postgres, free_port
 from pydantic import SecretStr
 from sqlalchemy import Connection
 
-from common.tests.doctor.conftest import Look
+from common.tests.doctor.conftest import Fill, Look
 from tests.system import until
 
 
@@ -44,7 +44,8 @@ def reload(admin: psycopg.Connection, statement: str, name: str, value: str) -> 
     until(in_force, f"{name} is {value}")
 
 
-def test_a_database_as_it_should_be(look: Look, server: Postgres) -> None:
+def test_a_database_as_it_should_be(look: Look, fill: Fill, server: Postgres) -> None:
+    fill(50)
     for name in database.group.checks:
         if name.startswith("database") or name in {"vacuum", "transaction ids", "old transactions"}:
             finding = look(name, database_url=server.url())

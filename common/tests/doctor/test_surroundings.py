@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from planner_common.doctor import Status
 
-from common.tests.doctor.conftest import Look
+from common.tests.doctor.conftest import Fill, Look
 
 
 @pytest.fixture(autouse=True)
@@ -14,10 +14,12 @@ def _only_what_a_test_sets(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"{name}_FILE", raising=False)
 
 
-def test_disks_of_folders_that_are_written_to(look: Look, tmp_path: Path) -> None:
-    finding = look("disk", heartbeat_file=tmp_path / "heartbeat")
-    assert finding.status is Status.OK
-    assert "GB are free at" in finding.found
+def test_disks_of_folders_that_are_written_to(look: Look, fill: Fill, tmp_path: Path) -> None:
+    for percent, status in ((89, Status.OK), (91, Status.WARNING), (98, Status.FAILED)):
+        fill(percent)
+        finding = look("disk", heartbeat_file=tmp_path / "heartbeat")
+        assert finding.status is status
+        assert f"{100 - percent}.0 GB are free at" in finding.found
     assert look("disk", heartbeat_file=tmp_path / "nowhere/heartbeat").status is Status.FAILED
 
 
