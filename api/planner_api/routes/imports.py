@@ -1,6 +1,7 @@
 """Calendar files, taken in."""
 
 from email.message import Message
+from types import ModuleType
 from typing import Annotated
 
 from anyio import CapacityLimiter
@@ -9,8 +10,6 @@ from fastapi import Body, Query, Request
 from planner_common.models import accounts
 from sqlalchemy import select
 
-from planner_api.calendars.importing import save
-from planner_api.calendars.reading import NoCalendarError, read
 from planner_api.database import connect
 from planner_api.dependencies import CallerDep, transaction_of
 from planner_api.errors import Problem, problems, unauthorized
@@ -27,6 +26,13 @@ MAX_PARTICIPANTS = 100_000
 """In all the events of a file together, those invited by the request included."""
 readers = CapacityLimiter(2)
 """Files that one process reads at once: reading takes the interpreter's lock from the requests."""
+
+
+def reading_and_importing() -> tuple[ModuleType, ModuleType]:
+    """What is needed with the first file, and takes its time then. Most processes never see one: 4 MB less."""
+    from planner_api.calendars import importing, reading  # noqa: PLC0415  # see above
+
+    return reading, importing
 
 
 def unfit(detail: str) -> Problem:
@@ -56,16 +62,17 @@ async def import_calendar(
     if time_zone is None:
         raise unauthorized("The account is gone.")
     # No connection is held meanwhile, and the event loop is free.
+    reading, importing = await run_sync(reading_and_importing, limiter=readers)
     try:
-        entries, failures = await run_sync(read, content, charset_of(request), time_zone, limiter=readers)
-    except NoCalendarError as error:
+        entries, failures = await run_sync(reading.read, content, charset_of(request), time_zone, limiter=readers)
+    except reading.NoCalendarError as error:
         raise unfit(str(error)) from error
     invited = distinct(Person(email) for email in invite)
     number = sum(len(entry.people) + len(invited) for entry in entries)
     if number > MAX_PARTICIPANTS:
         raise unfit(f"Its events would have {number:,} participants, more than the {MAX_PARTICIPANTS:,} taken at once.")
     async with transaction_of(request) as connection:
-        created, updated, unchanged = await save(connection, entries, invited, author)
+        created, updated, unchanged = await importing.save(connection, entries, invited, author)
     failed = [FailedEvent(uid=failure.uid, detail=failure.detail) for failure in failures]
     return ImportResult(created=created, updated=updated, unchanged=unchanged, failed=failed)
 
