@@ -43,7 +43,7 @@ $(VENV)/.bench-installed: $(VENV)/.installed requirements/bench.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bench.txt
 	@touch $@
 
-bench: $(VENV)/.bench-installed ## Planner beside its limits and its peers, in turns (ONLY=fanout, SMOKE=1); an hour on a quiet machine
+bench: $(VENV)/.bench-installed ## Planner beside its limits and its peers, in turns (ONLY=fanout, SMOKE=1); half an hour on a quiet machine
 	@$(BIN)/python -m bench $(ONLY) $(if $(SMOKE),--smoke)
 
 bench-compare: $(VENV)/.bench-installed ## The benchmarks as of another revision and as of now, in turns (BASE=main ONLY=ingest)
