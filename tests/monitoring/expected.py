@@ -58,7 +58,7 @@ def after(sent: Traffic) -> dict[str, dict[str, Answer]]:
         "Duration by route": Answer({"GET /api/v1/me": SOON, "POST /api/v1/events": SOON}, OTHERS),
         "Duration": Answer({"p50": SOON, "p99": SOON}),
         "Refused for their number": Answer({}, NONE),
-        "Answers from the cache": Answer({"hit": ANY, "miss": ANY, "error": NONE}),
+        "Answers from the cache": Answer({"near": ANY, "hit": ANY, "miss": ANY, "error": NONE}),
         "Live streams": Answer({"open": NONE}),
         "Connections of the API": Answer({"used": (0, 10), "idle": (0, 10), "limit": (10, 20)}),
         "Wait for a connection": Answer({"p99": SOON}),
