@@ -1,6 +1,7 @@
 """`python -m planner_api`: the API under uvicorn, in one process or several, with one port for their metrics."""
 
 import asyncio
+import gc
 import signal
 import sys
 from types import FrameType
@@ -28,6 +29,10 @@ def application() -> FastAPI:
     from planner_api.app import from_environment  # noqa: PLC0415  # it imports the metrics
 
     app = from_environment()
+    # What is there stays: the collector need not go through it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
     Watchdog("event loop", get_settings().watchdog_seconds).start(asyncio.get_running_loop().call_soon_threadsafe)
     return app
 

@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -98,8 +97,11 @@ async def docs() -> HTMLResponse:
 
 
 class Application(FastAPI):
+    templates: Mapping[int, str]
+    """As the function of this name gives them."""
+
     def build_middleware_stack(self) -> ASGIApp:
-        surrounded = partial(Requests, templates=templates(self))
+        surrounded = partial(Requests, templates=self.templates)
         return Directly(super().build_middleware_stack(), [*direct_routes(self)], surrounded)
 
     def openapi(self) -> dict[str, Any]:
@@ -142,9 +144,6 @@ async def running(
     state.streams.start()
     if presence:
         presence.start()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
     try:
         with state.streams.ended_by_signals():
             yield
@@ -195,7 +194,8 @@ def create_app(settings: Settings, presence: Presence | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, handle_http_error)
     for kind in (RequestValidationError, DBAPIError, PostgresError, InterfaceError, DatabaseAwayError):
         app.add_exception_handler(kind, errors.handle)
-    app.add_middleware(Requests, templates=templates(app))
+    app.templates = templates(app)
+    app.add_middleware(Requests, templates=app.templates)
     return app
 
 

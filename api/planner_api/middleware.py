@@ -4,6 +4,7 @@ for errors. One pure ASGI layer, so that streams pass through as they are."""
 import os
 import re
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -37,7 +38,7 @@ def request_id_of(scope: Scope) -> str:
 class Requests:
     """The outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, templates: dict[int, str]) -> None:
+    def __init__(self, app: ASGIApp, templates: Mapping[int, str]) -> None:
         self.app = app
         self.templates = templates
 

@@ -35,6 +35,7 @@ def distinct(people: Iterable[Person]) -> list[Person]:
 
 
 CROWD = 100
+"""More participants than so many are a crowd: they do not meet each other."""
 ENDS_AT = f"CASE WHEN {{added}} > {CROWD} THEN timestamptz '9999-12-31 00:00+00' ELSE {{end}} END"
 """What `participants.ends_at` begins with. More people than a crowd, added at once, are never passed over: the event is
 one row more for each of them, and to move it to a later end must not write a row for each."""

@@ -16,13 +16,12 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from planner_api.dependencies import Caller
+from planner_api.events.people import CROWD
 from planner_api.free_busy.intervals import Busy, BusyType
 from planner_api.turns import taking_turns
 
 MET_FOR = timedelta(days=30)
 """How long after an event those in it have met."""
-CROWD = 100
-"""More than so many participants do not meet each other."""
 ONE_DAY = timedelta(days=1)
 """More than a whole day in somebody's zone can begin before, or end after, the same day in UTC."""
 
