@@ -12,8 +12,9 @@ from fastapi import Path, Request, Response
 from planner_common.models import calendars
 from planner_common.presence import tzdata_version
 from planner_common.tokens import CALENDAR_PREFIX, digest, new_secret
-from sqlalchemy import delete, insert, select
+from sqlalchemy import insert
 
+from planner_api.belongings import end, page_of
 from planner_api.calendars import feeds, writing
 from planner_api.calendars.exporting import Exported
 from planner_api.database import connect
@@ -22,7 +23,7 @@ from planner_api.errors import not_found, problems
 from planner_api.events.dependencies import LOCATION, IfNoneMatch
 from planner_api.events.reading import names
 from planner_api.limits import address, default_rate, limiter
-from planner_api.pagination import CursorQuery, LimitQuery, decode, encode
+from planner_api.pagination import CursorQuery, LimitQuery
 from planner_api.redis import Cache
 from planner_api.routing import make_router, shows_secret
 from planner_api.schemas.calendars import Calendar, CalendarRequest, Calendars, NewCalendar
@@ -110,24 +111,14 @@ async def list_calendars(
     caller: AccountCallerDep, connection: ConnectionDep, limit: LimitQuery = 50, cursor: CursorQuery = None
 ) -> Calendars:
     """My calendars to subscribe to, oldest first, without their addresses."""
-    wanted = select(*SHOWN).where(calendars.c.account_id == caller.account_id)
-    if cursor is not None:
-        wanted = wanted.where(calendars.c.id > decode(cursor, UUID)[0])
-    rows = (await connection.execute(wanted.order_by(calendars.c.id).limit(limit + 1))).all()
-    return Calendars(
-        items=[Calendar.model_validate(row) for row in rows[:limit]],
-        next_cursor=encode(str(rows[limit - 1].id)) if len(rows) > limit else None,
-    )
+    rows, next_cursor = await page_of(connection, calendars, SHOWN, caller, limit, cursor)
+    return Calendars(items=[Calendar.model_validate(row) for row in rows], next_cursor=next_cursor)
 
 
 @router.delete("/me/calendars/{calendar_id}", status_code=204, responses=problems(401, 403, 404))
 async def delete_calendar(calendar_id: UUID, caller: AccountCallerDep, connection: ConnectionDep) -> None:
     """End an address, at once."""
-    gone = await connection.execute(
-        delete(calendars).where(calendars.c.id == calendar_id, calendars.c.account_id == caller.account_id)
-    )
-    if gone.rowcount == 0:
-        raise not_found("calendar")
+    await end(connection, calendars, calendar_id, caller, "calendar")
 
 
 @public.get("/calendars/{token}.ics", response_class=CalendarFile, responses=FILE | problems(404))

@@ -5,11 +5,12 @@ from uuid import UUID
 from fastapi import Response
 from planner_common.models import personal_tokens
 from planner_common.tokens import PERSONAL_PREFIX, digest, new_secret
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import func, insert
 
+from planner_api.belongings import end, page_of
 from planner_api.dependencies import AccountCallerDep, ConnectionDep
-from planner_api.errors import invalid, not_found, problems
-from planner_api.pagination import CursorQuery, LimitQuery, decode, encode
+from planner_api.errors import invalid, problems
+from planner_api.pagination import CursorQuery, LimitQuery
 from planner_api.routing import make_router, shows_secret
 from planner_api.schemas.accounts import NewPersonalToken, PersonalToken, PersonalTokens, TokenRequest
 
@@ -44,23 +45,11 @@ async def list_tokens(
     caller: AccountCallerDep, connection: ConnectionDep, limit: LimitQuery = 50, cursor: CursorQuery = None
 ) -> PersonalTokens:
     """My tokens, oldest first, without their secrets."""
-    wanted = select(*SHOWN).where(personal_tokens.c.account_id == caller.account_id)
-    if cursor is not None:
-        wanted = wanted.where(personal_tokens.c.id > decode(cursor, UUID)[0])
-    rows = (await connection.execute(wanted.order_by(personal_tokens.c.id).limit(limit + 1))).all()
-    return PersonalTokens(
-        items=[PersonalToken.model_validate(row) for row in rows[:limit]],
-        next_cursor=encode(str(rows[limit - 1].id)) if len(rows) > limit else None,
-    )
+    rows, next_cursor = await page_of(connection, personal_tokens, SHOWN, caller, limit, cursor)
+    return PersonalTokens(items=[PersonalToken.model_validate(row) for row in rows], next_cursor=next_cursor)
 
 
 @router.delete("/me/tokens/{token_id}", status_code=204, responses=problems(401, 403, 404))
 async def delete_token(token_id: UUID, caller: AccountCallerDep, connection: ConnectionDep) -> None:
     """End a token, at once."""
-    gone = await connection.execute(
-        delete(personal_tokens).where(
-            personal_tokens.c.id == token_id, personal_tokens.c.account_id == caller.account_id
-        )
-    )
-    if gone.rowcount == 0:
-        raise not_found("token")
+    await end(connection, personal_tokens, token_id, caller, "token")
